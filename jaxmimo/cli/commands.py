@@ -1,0 +1,56 @@
+"""`jaxmimo list`, `show` and `info`."""
+
+from pathlib import Path
+
+import jax
+from rich.table import Table
+
+from jaxmimo import studies
+from jaxmimo.cli import cache
+from jaxmimo.cli.display import make_console, print_result
+from jaxmimo.plotting import save_figure
+from jaxmimo.simulation.results import open_result, versions
+
+
+def list_studies() -> None:
+    """Print the studies, one line each."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("study", "what it shows", "published as"):
+        table.add_column(title)
+    for name, study in studies.STUDIES.items():
+        table.add_row(name, study.summary, f"{study.paper}, {study.figure}")
+    make_console().print(table)
+
+
+def show(file: Path, out: Path | None) -> None:
+    """Print the table of a saved result and write its picture."""
+    dataset = open_result(file)
+    name = dataset.attrs["study"]
+    if name not in studies.STUDIES:
+        raise ValueError(
+            f"`{file}` comes from the study `{name}`, which this jaxmimo does not know. "
+            "Install the version that wrote it; `ncdump -h` or xarray show its attributes."
+        )
+    study = studies.STUDIES[name]
+    console = make_console()
+    picture = (out or file.parent) / f"{file.stem}.png"
+    try:
+        save_figure(study.plot(dataset), picture)
+        print_result(console, study, dataset)
+    except (AttributeError, KeyError) as error:  # a variable or attribute is not in the file
+        raise ValueError(
+            f"`{file}` does not fit the study `{name}` of this version: {error}. "
+            f"Run `jaxmimo run {name}` again."
+        ) from error
+    console.print(f"Wrote {picture}", markup=False, soft_wrap=True)
+
+
+def info() -> None:
+    """Print versions, devices and the cache."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, version in versions().items():
+        table.add_row(name, version)
+    for device in jax.devices():
+        table.add_row("device", f"{device.platform}:{device.id} {device.device_kind}")
+    table.add_row("cache", f"{cache.folder()} ({cache.size() / 1e6:.1f} MB)")
+    make_console().print(table, soft_wrap=True)

@@ -1,0 +1,145 @@
+"""`jaxmimo run`: a study from its flags to its table, file and picture."""
+
+import difflib
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import xarray as xr
+from tyro.conf import DisallowNone
+
+from jaxmimo import studies
+from jaxmimo.cli import cache
+from jaxmimo.cli.display import make_console, print_result, progress_display
+from jaxmimo.cli.parsing import parse
+from jaxmimo.core.checks import require
+from jaxmimo.plotting import save_figure
+from jaxmimo.simulation.results import provenance, save_result
+from jaxmimo.studies.study import Progress, Sampling, Study
+
+
+@dataclass(frozen=True)
+class RunFlags:
+    """How to simulate, and where to write; the same for all studies."""
+
+    realizations: int
+    """Channel realizations per point, or the most of them when --target-error is given."""
+    out: Path = Path("results")
+    """Folder for STUDY.nc and its picture; made if missing."""
+    seed: int = 0
+    """Seed of all random draws, 0 to 4294967295."""
+    precision: Literal["single", "double"] = "single"
+    """Floating-point precision of the simulation."""
+    target_error: DisallowNone[float | None] = None
+    """Stop once every point has this relative standard error, such as 0.001."""
+    formats: tuple[Literal["png", "pdf"], ...] = ("png",)
+    """Formats of the picture."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.realizations >= 2,
+            f"`--realizations` must be at least 2, but got {self.realizations}. "
+            "A standard error needs two of them; the default is a good choice.",
+        )
+        require(
+            self.target_error is None or 0.0 < self.target_error < 1.0,
+            f"`--target-error` must lie between 0 and 1, but got {self.target_error}. "
+            "It is a relative standard error: 0.001 stops at 0.1 %.",
+        )
+        require(  # a larger seed would give other draws in single than in double precision
+            0 <= self.seed < 2**32,
+            f"`--seed` must lie between 0 and {2**32 - 1}, but got {self.seed}. Choose another.",
+        )
+        require(bool(self.formats), "`--formats` must name at least one format: png, pdf or both.")
+
+
+def run(name: str, args: Sequence[str]) -> None:
+    """Run the study `name` with the flags in `args`."""
+    study = _find_study(name)
+    flags = _parse_flags(study, args)
+    files = {suffix: flags.run.out / f"{name}.{suffix}" for suffix in ("nc", *flags.run.formats)}
+    _check_writable(flags.run.out, *files.values())
+    cache.enable()
+    console = make_console()
+    with progress_display(console) as progress:
+        dataset = _simulate(study, flags.study, flags.run, progress)
+    save_result(dataset, files["nc"])
+    axes = study.plot(dataset)
+    for suffix in flags.run.formats:
+        save_figure(axes, files[suffix])
+    print_result(console, study, dataset)
+    for file in files.values():
+        console.print(f"Wrote {file}", markup=False, soft_wrap=True)
+
+
+def _find_study(name: str) -> Study:
+    close = difflib.get_close_matches(name, studies.STUDIES, n=1)
+    hint = f"Did you mean `{close[0]}`? " if close else ""
+    require(
+        name in studies.STUDIES,
+        f"STUDY must be one that `jaxmimo list` names, but got `{name}`. {hint}"
+        f"There are {', '.join(studies.STUDIES)}.",
+    )
+    return studies.STUDIES[name]
+
+
+def _parse_flags(study: Study, args: Sequence[str]) -> Any:
+    """Common flags as `.run` and the study's own as `.study`, one help page for both."""
+    flags = make_dataclass(
+        "Flags",
+        [
+            ("run", RunFlags, field(default=RunFlags(realizations=study.realizations))),
+            ("study", study.parameters, field(default=study.parameters())),
+        ],
+        frozen=True,
+    )
+    about = f"{study.summary.rstrip('.')}. {study.paper}, {study.figure}."
+    return parse(flags, prog=f"jaxmimo run {study.name}", args=args, description=about)
+
+
+def _check_writable(folder: Path, *files: Path) -> None:
+    """Refuse a folder that cannot be written before an hour of simulation, leaving no trace."""
+    try:
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryDirectory(dir=existing, prefix=".jaxmimo-"):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"`--out` must be a folder that can be written, but `{folder}` cannot: "
+            f"{error.strerror}. Choose another folder."
+        ) from None
+    for file in files:
+        require(
+            not file.is_dir(),
+            f"`--out` must leave room for `{file}`, but that is a folder. Choose another folder.",
+        )
+
+
+def _simulate(
+    study: Study, parameters: Any, flags: RunFlags, progress: Callable[[Progress], None]
+) -> xr.Dataset:
+    """Run the study and note how that was done; what the study itself noted stands."""
+    start = time.perf_counter()
+    with jax.enable_x64(True) if flags.precision == "double" else nullcontext():
+        sampling = Sampling(
+            key=jax.random.key(flags.seed),
+            realizations=flags.realizations,
+            target_error=flags.target_error,
+            progress=progress,
+        )
+        dataset = study.run(parameters, sampling)
+    notes = provenance(
+        study=study.name,
+        parameters=parameters,
+        seed=flags.seed,
+        precision=flags.precision,
+        realizations=flags.realizations,
+        target_error=flags.target_error,
+        wall_time_s=time.perf_counter() - start,
+    )
+    return dataset.assign_attrs({**notes, **dataset.attrs})

@@ -1,0 +1,50 @@
+"""Errors that teach: what is wrong, with which parameter, and the remedy, in one line."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `ValueError(message)` unless `condition` holds."""
+    if not condition:
+        raise ValueError(message)
+
+
+def is_traced(*trees: object) -> bool:
+    """Whether any leaf is a tracer, so that its values cannot be looked at."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
+
+
+def real_array(name: str, value: ArrayLike, *, minimum: float | None = None) -> jax.Array:
+    """Convert `value` to JAX's default real dtype, refusing what is not a finite real number.
+
+    The dtype is float32, or float64 where x64 is enabled, so that a Python float and an array
+    give one trace. Traced values pass unchecked; their facts are known at run time only.
+    """
+    if is_traced(value):
+        return jnp.asarray(value, dtype=jnp.result_type(float))
+    if isinstance(value, jax.ShapeDtypeStruct) or not hasattr(value, "__array__"):
+        value = _plain_numbers(name, value)
+    array = np.asarray(value)
+    require(array.dtype.kind in "fiub", f"`{name}` must be real, but has dtype {array.dtype}.")
+    require(
+        bool(np.all(np.isfinite(array))),
+        f"`{name}` must be finite, but holds NaN or infinity. Check the data it comes from.",
+    )
+    if minimum is not None:
+        require(
+            bool(np.all(array >= minimum)),
+            f"`{name}` must be at least {minimum:g}, but its smallest value is {array.min():g}. "
+            f"Give linear values, not decibels.",
+        )
+    return jnp.asarray(array, dtype=jnp.result_type(float))
+
+
+def _plain_numbers(name: str, value: ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be a number or an array, but got {value!r}.") from error

@@ -1,0 +1,164 @@
+"""Complex normal numbers from counters: fast on CPUs, the same for every batch size and device.
+
+`jax.random.normal` spends a whole Threefry block on each 32-bit word and runs its rounds as a
+rolled loop on CPUs. Here both words of a block serve one complex number (Box-Muller: one word for
+the radius, one for the phase) and the rounds are written out, which the compiler vectorizes.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.typing import ArrayLike
+from jaxtyping import Complex, Float, Key, UInt32
+
+from jaxmimo.core.checks import require
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_KEY_PARITY = np.uint32(0x1BD11BDA)
+# `fold_in` and `split` encrypt counters whose high word is zero; this high word keeps draws of a
+# key apart from the keys derived from it.
+_STREAM = np.uint32(0x6A78_6D6D)
+
+
+def complex_normal(
+    key: Key[Array, ""], shape: tuple[int, ...], *, first_row: ArrayLike = 0
+) -> Complex[Array, "..."]:
+    r"""Independent circularly symmetric $\mathcal{CN}(0, 1)$ numbers.
+
+    Number $i$ of the row-major array depends on `key` and $i$ only, so a draw with a shorter first
+    axis is a prefix of a longer one.
+
+    Args:
+        key: Typed Threefry key, `jax.random.key(seed)`; use it once.
+        shape: Shape of the result, with at least one axis.
+        first_row: Rows of the key's endless first axis to skip; may be traced.
+
+    Returns:
+        complex64, or complex128 where x64 is enabled.
+
+    Raises:
+        ValueError: If the key is not a single typed Threefry key.
+    """
+    parts = split_complex_normal(key, shape, first_row=first_row)
+    return lax.complex(parts[..., 0, :], parts[..., 1, :])
+
+
+def split_complex_normal(
+    key: Key[Array, ""], shape: tuple[int, ...], *, first_row: ArrayLike = 0
+) -> Float[Array, "..."]:
+    """The numbers of `complex_normal` with real and imaginary parts apart.
+
+    Returns:
+        Shape `(*shape[:-1], 2, shape[-1])`; index 0 of the added axis is the real part, index 1
+        the imaginary part.
+    """
+    _check_key(key)
+    require(len(shape) >= 1, "`shape` must have at least one axis. Use (1,) for one number.")
+    dtype = jnp.result_type(float)
+    words = 2 if dtype == jnp.float32 else 4
+    parts_shape = (*shape[:-1], 2, shape[-1])
+    counter = _counter(shape, parts_shape, first_row) * np.uint32(words // 2)
+    key_words = jax.random.key_data(key)
+    blocks = [
+        threefry_2x32(key_words[0], key_words[1], counter + np.uint32(block), _STREAM)
+        for block in range(words // 2)
+    ]
+    # The imaginary part is the sine of the phase, the real part the sine a quarter turn on. One
+    # sine for both parts lets the compiler draw them in one pass over memory.
+    quarter_turn = lax.broadcasted_iota(jnp.uint32, parts_shape, len(shape) - 1) ^ np.uint32(1)
+    if words == 2:
+        ((phase, radius),) = blocks
+        turn = _signed_fraction32(phase + (quarter_turn << np.uint32(30)))
+        return jnp.sqrt(-jnp.log(_open_unit32(radius))) * _sin_of_turns(turn)
+    (phase, phase_low), (radius, radius_low) = blocks
+    turn = _signed_fraction32(phase + (quarter_turn << np.uint32(30))) + (
+        phase_low.astype(dtype) * 2.0**-64
+    )
+    uniform = (radius.astype(dtype) + (radius_low.astype(dtype) + 0.5) * 2.0**-32) * 2.0**-32
+    return jnp.sqrt(-jnp.log(uniform)) * jnp.sin(2 * np.pi * turn)
+
+
+def threefry_2x32(
+    key0: ArrayLike, key1: ArrayLike, counter0: ArrayLike, counter1: ArrayLike
+) -> tuple[UInt32[Array, "..."], UInt32[Array, "..."]]:
+    """Threefry-2x32 with 20 rounds: one block of two random words per counter.
+
+    References:
+        Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    """
+    schedule = [jnp.asarray(key0, jnp.uint32), jnp.asarray(key1, jnp.uint32)]
+    schedule.append(schedule[0] ^ schedule[1] ^ _KEY_PARITY)
+    x0 = jnp.asarray(counter0, jnp.uint32) + schedule[0]
+    x1 = jnp.asarray(counter1, jnp.uint32) + schedule[1]
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            x0 = x0 + x1
+            x1 = ((x1 << np.uint32(rotation)) | (x1 >> np.uint32(32 - rotation))) ^ x0
+        x0 = x0 + schedule[(group + 1) % 3]
+        x1 = x1 + schedule[(group + 2) % 3] + np.uint32(group + 1)
+    return x0, x1
+
+
+def _check_key(key: Array) -> None:
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    require(
+        typed and str(jax.random.key_impl(key)) == "threefry2x32",
+        "`key` must be a typed Threefry key. Use `jax.random.key(seed)`.",
+    )
+    require(key.ndim == 0, "`key` must be a single key. Use `jax.vmap` over arrays of keys.")
+
+
+def _counter(
+    shape: tuple[int, ...], parts_shape: tuple[int, ...], first_row: ArrayLike
+) -> UInt32[Array, "..."]:
+    """Row-major index of each complex number, the same for its real and its imaginary part."""
+    require(math.prod(shape) < 2**31, "`shape` must hold fewer than 2^31 numbers. Draw in parts.")
+    row_length = math.prod(shape[1:])
+    index = jnp.asarray(first_row, jnp.uint32) * np.uint32(row_length)
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    for axis, stride in enumerate(strides):
+        parts_axis = axis if axis < len(shape) - 1 else axis + 1
+        index = index + lax.broadcasted_iota(jnp.uint32, parts_shape, parts_axis) * np.uint32(
+            stride
+        )
+    return index
+
+
+def _open_unit32(word: UInt32[Array, "..."]) -> Float[Array, "..."]:
+    """Uniform in (0, 1]; the smallest value 2^-33 puts the tail of the modulus at 4.8."""
+    return (word.astype(jnp.float32) + 0.5) * np.float32(2.0**-32)
+
+
+def _signed_fraction32(word: UInt32[Array, "..."]) -> Float[Array, "..."]:
+    """The word as a fraction of a turn in [-1/2, 1/2)."""
+    dtype = jnp.result_type(float)
+    return lax.bitcast_convert_type(word, jnp.int32).astype(dtype) * np.asarray(2.0**-32, dtype)
+
+
+def _sin_of_turns(turn: Float[Array, "..."]) -> Float[Array, "..."]:
+    """sin(2 pi turn) in single precision for turns in [-1/2, 1/2], by an odd polynomial.
+
+    Folded to a quarter turn, where the polynomial errs by less than 1e-7; XLA's sine takes several
+    times longer, for its care with large arguments.
+    """
+    magnitude = jnp.abs(turn)
+    folded = jnp.minimum(magnitude, np.float32(0.5) - magnitude)
+    square = folded * folded
+    value = _SINE[-1]
+    for coefficient in _SINE[-2::-1]:
+        value = value * square + coefficient
+    return jnp.copysign(value * folded, turn)
+
+
+def _odd_sine_polynomial(terms: int) -> tuple[np.float32, ...]:
+    """Coefficients of sin(2 pi t) / t in t^2 on [0, 1/4], by interpolation at Chebyshev points."""
+    points = 0.25 * np.cos(np.pi * (2 * np.arange(terms) + 1) / (4 * terms))
+    powers = points[:, None] ** (2 * np.arange(terms))
+    solution = np.linalg.solve(powers, np.sin(2 * np.pi * points) / points)
+    return tuple(np.float32(coefficient) for coefficient in solution)
+
+
+_SINE = _odd_sine_polynomial(6)

@@ -1,0 +1,110 @@
+"""The shared look of all pictures, and drawing helpers for studies.
+
+Figures are made without `pyplot`, so that nothing global changes and no display is needed; axes
+from `pyplot` are welcome as the argument `ax`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from jaxmimo.simulation.results import atomic_path
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's colours, told apart by colour-blind readers too."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""A marker for each colour, so that curves can be told apart in black and white."""
+
+ERROR_BAR = 1.96
+"""Half length of an error bar in standard errors: a 95 % interval."""
+
+
+def new_axes(ax: Axes | None = None) -> Axes:
+    """Style `ax`, or make a new figure with one pair of axes in the shared style."""
+    if ax is None:
+        ax = Figure(figsize=(8.0, 4.8), dpi=150, layout="constrained").add_subplot()
+    ax.set_prop_cycle(color=PALETTE)
+    ax.grid(True, color="0.9", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=11)
+    ax.xaxis.label.set_fontsize(12)
+    ax.yaxis.label.set_fontsize(12)
+    ax.title.set_fontsize(13)
+    return ax
+
+
+def axis_label(variable: xr.DataArray) -> str:
+    """Long name and unit of a variable or coordinate, such as `Sum SE [bit/s/Hz]`."""
+    name = variable.attrs.get("long_name", str(variable.name))
+    units = variable.attrs.get("units", "1")
+    return name if units in ("", "1") else f"{name} [{units}]"
+
+
+def curve_with_points(
+    ax: Axes,
+    x: ArrayLike,
+    *,
+    closed_form: ArrayLike | None = None,
+    mean: ArrayLike | None = None,
+    std_error: ArrayLike | None = None,
+    label: str,
+    color: str,
+    linestyle: str = "-",
+    marker: str = "o",
+) -> None:
+    """Draw a closed form as a line and its simulation as points with 95 % error bars.
+
+    Without a closed form a thin line joins the points. Points that are NaN are left out.
+
+    Args:
+        ax: Axes to draw into.
+        x: The swept parameter.
+        closed_form: Values of the line.
+        mean: Values of the points.
+        std_error: Standard errors of the points; needs `mean`.
+        label: The one entry of line and points in the legend.
+        color: Colour of both.
+        linestyle: Style of the line.
+        marker: Marker of the points.
+    """
+    x = np.asarray(x)
+    line = {"color": color, "linestyle": linestyle, "linewidth": 1.6}
+    points = {"color": color, "marker": marker, "markersize": 5.5, "markerfacecolor": "white"}
+    if closed_form is not None:
+        ax.plot(x, np.asarray(closed_form), label="_line", **line)
+    if mean is not None:
+        bars = None if std_error is None else ERROR_BAR * np.asarray(std_error)
+        joint = {"linestyle": "none"} if closed_form is not None else line | {"linewidth": 0.9}
+        style = {"capsize": 2.5, "elinewidth": 1.2, "zorder": 3, "label": "_points"}
+        ax.errorbar(x, np.asarray(mean), yerr=bars, **{**style, **joint, **points})
+    # One legend entry for both: a line that is never drawn, since it has no points.
+    ax.plot([], [], label=label, **(line if mean is None else line | points))
+
+
+def legend_beside(ax: Axes, title: str | None = None) -> None:
+    """Put the legend to the right of the axes, where it cannot cover data."""
+    ax.legend(
+        title=title,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        borderaxespad=0.0,
+        frameon=False,
+        fontsize=10,
+        title_fontsize=10,
+        alignment="left",
+    )
+
+
+def save_figure(ax: Axes, path: str | Path) -> None:
+    """Write the figure of `ax` to `path`, whole or not at all; the suffix decides the format."""
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("`ax` belongs to no figure. Draw into axes of `new_axes()`.")
+    with atomic_path(path) as draft:
+        figure.savefig(draft, dpi=200, bbox_inches="tight")

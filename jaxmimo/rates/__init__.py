@@ -1,0 +1,1 @@
+"""Spectral efficiencies from channels, precoders and their moments."""

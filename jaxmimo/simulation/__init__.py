@@ -1,0 +1,1 @@
+"""Averages over random realizations, and their results; no radio in it."""

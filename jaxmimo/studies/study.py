@@ -1,0 +1,64 @@
+"""What a study is: the sweep, the picture and the claims of one published figure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import xarray as xr
+from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study has come."""
+
+    done: int
+    """Realizations drawn so far."""
+    total: int
+    """Realizations after which the run ends at the latest."""
+    relative_error: float
+    """Largest standard error over mean of the points that are being simulated."""
+    label: str = ""
+    """The part of the study at work, such as ``"L = 4"``; empty if it has one part."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a study draws its Monte Carlo points; the same for all studies."""
+
+    key: jax.Array
+    """Typed key, ``jax.random.key(seed)``."""
+    realizations: int
+    """Channel realizations per point, or the cap when ``target_error`` is given."""
+    target_error: float | None = None
+    """Stop once every point has this relative standard error."""
+    progress: Callable[[Progress], None] | None = None
+    """Called now and then while the study runs."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the paper, and whether the result bears it out."""
+
+    text: str
+    holds: bool
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """One published figure: how to simulate it, draw it and judge its claims."""
+
+    name: str
+    summary: str
+    paper: str
+    figure: str
+    parameters: type
+    """Frozen dataclass of the study's own parameters; its defaults are the paper's."""
+    realizations: int
+    """Default number of channel realizations."""
+    run: Callable[[Any, Sampling], xr.Dataset]
+    plot: Callable[..., Axes]
+    """``plot(dataset, ax=None)`` draws into ``ax`` or new axes, and returns them."""
+    claims: Callable[[xr.Dataset], list[Claim]]

@@ -1,0 +1,1 @@
+"""What radios do to signals: hardware, pilots, estimation, precoding."""
