@@ -1,5 +1,7 @@
 """Errors that teach: what is wrong, with which parameter, and the remedy, in one line."""
 
+from numbers import Integral
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,13 @@ def require(condition: bool, message: str) -> None:
 def is_traced(*trees: object) -> bool:
     """Whether any leaf is a tracer, so that its values cannot be looked at."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
+
+
+def integer(name: str, value: object) -> int:
+    """Convert `value`, of Python or NumPy, to an `int`, refusing what is not an integer."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"`{name}` must be an integer, but got {value!r}. Give a whole number.")
+    return int(value)
 
 
 def real_array(name: str, value: ArrayLike, *, minimum: float | None = None) -> jax.Array:
@@ -37,7 +46,8 @@ def real_array(name: str, value: ArrayLike, *, minimum: float | None = None) -> 
     if minimum is not None:
         require(
             bool(np.all(array >= minimum)),
-            f"`{name}` must be at least {minimum:g}, but its smallest value is {array.min():g}. "
+            f"`{name}` must be at least {minimum:g}, but its smallest value is "
+            f"{array.min(initial=np.inf):g}. "
             f"Give linear values, not decibels.",
         )
     return jnp.asarray(array, dtype=jnp.result_type(float))

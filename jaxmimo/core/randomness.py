@@ -6,6 +6,7 @@ the radius, one for the phase) and the rounds are written out, which the compile
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ def complex_normal(
         first_row: Rows of the key's endless first axis to skip; may be traced.
 
     Returns:
-        complex64, or complex128 where x64 is enabled.
+        complex64, or complex128 where x64 is enabled: the same numbers with more digits.
 
     Raises:
         ValueError: If the key is not a single typed Threefry key.
@@ -60,10 +61,12 @@ def split_complex_normal(
     dtype = jnp.result_type(float)
     words = 2 if dtype == jnp.float32 else 4
     parts_shape = (*shape[:-1], 2, shape[-1])
-    counter = _counter(shape, parts_shape, first_row) * np.uint32(words // 2)
+    counter = _counter(shape, parts_shape, first_row)
     key_words = jax.random.key_data(key)
+    # Double precision appends the words of a second stream, so that its numbers are those of
+    # single precision, with more digits.
     blocks = [
-        threefry_2x32(key_words[0], key_words[1], counter + np.uint32(block), _STREAM)
+        threefry_2x32(key_words[0], key_words[1], _STREAM + np.uint32(block), counter)
         for block in range(words // 2)
     ]
     # The imaginary part is the sine of the phase, the real part the sine a quarter turn on. One
@@ -73,7 +76,7 @@ def split_complex_normal(
         ((phase, radius),) = blocks
         turn = _signed_fraction32(phase + (quarter_turn << np.uint32(30)))
         return jnp.sqrt(-jnp.log(_open_unit32(radius))) * _sin_of_turns(turn)
-    (phase, phase_low), (radius, radius_low) = blocks
+    (phase, radius), (phase_low, radius_low) = blocks
     turn = _signed_fraction32(phase + (quarter_turn << np.uint32(30))) + (
         phase_low.astype(dtype) * 2.0**-64
     )
@@ -102,8 +105,8 @@ def threefry_2x32(
     return x0, x1
 
 
-def _check_key(key: Array) -> None:
-    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+def _check_key(key: Any) -> None:
+    typed = jnp.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key)
     require(
         typed and str(jax.random.key_impl(key)) == "threefry2x32",
         "`key` must be a typed Threefry key. Use `jax.random.key(seed)`.",

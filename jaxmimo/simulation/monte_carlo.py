@@ -9,6 +9,7 @@ any smooth function of the means, and removes the leading term of its bias.
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -18,7 +19,7 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Key, PyTree
 
-from jaxmimo.core.checks import is_traced, require
+from jaxmimo.core.checks import integer, is_traced, require
 
 MOST_BLOCKS = 64
 """Blocks of the jackknife: the standard error itself is then known to 9 %."""
@@ -49,11 +50,11 @@ class Estimate(eqx.Module):
     def relative_error(self) -> float:
         """Largest standard error relative to its mean."""
         ratios = jax.tree.map(
-            lambda mean, error: float(np.max(np.asarray(error / jnp.abs(mean)))),
+            lambda mean, error: jnp.max(jnp.where(error == 0, 0, error / jnp.abs(mean))),
             self.mean,
             self.std_error,
         )
-        return max(jax.tree.leaves(ratios))
+        return float(np.max(jax.tree.leaves(ratios)))
 
     def interval(self, level: float = 0.95) -> tuple[PyTree[Array], PyTree[Array]]:
         """Two-sided confidence interval, by Student's law."""
@@ -86,12 +87,13 @@ def monte_carlo(
     grow with them. Give functions that stay the same object between calls (module-level functions,
     or `jax.tree_util.Partial` of them over arrays) to compile once for many calls. Under `jit`,
     `grad` or `vmap` the engine is a pure function: it then runs in one piece, without
-    `target_error` and `progress`.
+    `target_error` and `progress`. Functions that close over traced values work too, but are slower
+    to start, as the engine does not see these values before it has run.
 
     Args:
-        sample: Draws one realization from its key: a pytree of real or complex arrays.
+        sample: Draws one realization from its key: a pytree of real, complex or boolean arrays.
         key: Typed key of the run.
-        realizations: Realizations to draw; the most to draw if there is a `target_error`.
+        realizations: Realizations to draw, fewer than 2^31; with a `target_error` the most to draw.
         statistic: Function of the mean sample, for quantities that are functions of means. Outside
             of transformations it is evaluated in double precision.
         batch_size: Realizations processed side by side, rounded down to a power of two. None takes
@@ -106,46 +108,87 @@ def monte_carlo(
         ValueError: If there are fewer than 2 realizations, or the target is not in (0, 1).
         FloatingPointError: If the estimate is not finite.
     """
-    _check_arguments(realizations, batch_size, target_error)
-    blocks = _num_blocks(realizations)
+    realizations, batch_size = _checked_arguments(realizations, batch_size, target_error)
+    traced = partial(_traced_run, sample, key, realizations, statistic, batch_size)
     if is_traced(sample, key, statistic):
-        sums = _block_sums(sample, key, 0, realizations, blocks, batch_size)
-        mean, error = _jackknife(statistic, sums, _block_counts(realizations, blocks))
-        return Estimate(mean, error, realizations)
-
-    dtype = jnp.result_type(float)
-    total, estimate = None, None
-    for start, stop in _parts(realizations, blocks, whole=not (target_error or progress)):
-        bounds = jnp.asarray(start), jnp.asarray(stop)  # traced, or each part would compile
-        part = _jitted_block_sums(sample, key, *bounds, blocks, batch_size)
-        part = jax.tree.map(_to_double, part)
-        total = part if total is None else jax.tree.map(np.add, total, part)
-        if stop < realizations and not (target_error or progress):
-            continue
-        estimate = _estimate_in_double(statistic, total, stop, blocks, dtype)
-        if progress is not None:
-            progress(stop, estimate)
-        if target_error is not None and estimate.relative_error <= target_error:
-            break
-    assert estimate is not None
-    _check_finite(estimate)
-    return estimate
+        return traced()
+    try:
+        return _concrete_run(
+            sample, key, realizations, statistic, batch_size, target_error, progress
+        )
+    except jax.errors.TracerArrayConversionError:  # a function closes over a tracer
+        return traced()
 
 
-def _check_arguments(realizations: int, batch_size: int | None, target_error: float | None) -> None:
+def _checked_arguments(
+    realizations: object, batch_size: object, target_error: float | None
+) -> tuple[int, int | None]:
+    realizations = integer("realizations", realizations)
     require(
         realizations >= 2,
         f"`realizations` must be at least 2 for a standard error, but got {realizations}. "
         "Use a few hundred or more.",
     )
     require(
-        batch_size is None or batch_size >= 1,
-        f"`batch_size` must be at least 1, but got {batch_size}. Leave it out for a default.",
+        realizations < 2**31,
+        f"`realizations` must be less than 2^31, but got {realizations}. Average several runs.",
     )
+    if batch_size is not None:
+        batch_size = integer("batch_size", batch_size)
+        require(
+            batch_size >= 1,
+            f"`batch_size` must be at least 1, but got {batch_size}. Leave it out for a default.",
+        )
     require(
         target_error is None or 0 < target_error < 1,
         f"`target_error` must lie between 0 and 1, but got {target_error}. Use 0.002 for 0.2 %.",
     )
+    return realizations, batch_size
+
+
+def _traced_run(
+    sample: Callable[[Array], PyTree[Array]],
+    key: Array,
+    realizations: int,
+    statistic: Callable[[PyTree[Array]], PyTree[Array]],
+    batch_size: int | None,
+) -> Estimate:
+    """The run as a pure function, in one piece."""
+    blocks = _num_blocks(realizations)
+    sums = _block_sums(sample, key, 0, realizations, blocks, batch_size)
+    mean, error = _jackknife(statistic, sums, _block_counts(realizations, blocks))
+    return Estimate(mean, error, realizations)
+
+
+def _concrete_run(
+    sample: Callable[[Array], PyTree[Array]],
+    key: Array,
+    realizations: int,
+    statistic: Callable[[PyTree[Array]], PyTree[Array]],
+    batch_size: int | None,
+    target_error: float | None,
+    progress: Callable[[int, Estimate], None] | None,
+) -> Estimate:
+    """The run in parts, whose sums are added in double precision on the host."""
+    blocks = _num_blocks(realizations)
+    whole = not (target_error or progress)
+    total, estimate = None, None
+    for start, stop in _parts(realizations, blocks, whole=whole):
+        bounds = jnp.asarray(start), jnp.asarray(stop)  # traced, or each part would compile
+        part = _jitted_block_sums(sample, key, *bounds, blocks, batch_size)
+        part = jax.tree.map(_to_double, part)
+        _check_finite(part)
+        total = part if total is None else jax.tree.map(np.add, total, part)
+        if whole and stop < realizations:
+            continue
+        estimate = _estimate_in_double(statistic, total, stop, blocks)
+        if progress is not None:
+            progress(stop, estimate)
+        if target_error is not None and estimate.relative_error <= target_error:
+            break
+    assert estimate is not None
+    _check_finite((estimate.mean, estimate.std_error))
+    return estimate
 
 
 def _num_blocks(realizations: int) -> int:
@@ -186,19 +229,25 @@ def _block_sums(
 
     def add_batch(batch: int | Array, sums: PyTree[Array]) -> PyTree[Array]:
         first = start + batch * size
-        index = first + jnp.arange(size, dtype=jnp.uint32)
+        # Unsigned: the last batch may reach beyond 2^31.
+        index = jnp.asarray(first, jnp.uint32) + jnp.arange(size, dtype=jnp.uint32)
+        drawn = index < jnp.asarray(stop, jnp.uint32)
         draws = jax.vmap(lambda i: sample(jax.random.fold_in(key, i)))(index)
         slot = (first % blocks) // width
 
         def add(total: Array, values: Array) -> Array:
-            counted = (index < stop).reshape(size, *(1,) * (values.ndim - 1))
-            values = jnp.where(counted, values, 0)
+            counted = drawn.reshape(size, *(1,) * (values.ndim - 1))
+            values = jnp.where(counted, values, 0).astype(total.dtype)
             return total.at[slot].add(values.reshape(size // width, *total.shape[1:]).sum(0))
 
         return jax.tree.map(add, sums, draws)
 
-    zeros = jax.tree.map(lambda s: jnp.zeros((blocks // width, width, *s.shape), s.dtype), shapes)
-    sums = lax.fori_loop(0, (stop - start + size - 1) // size, jax.checkpoint(add_batch), zeros)
+    def zeros(value: jax.ShapeDtypeStruct) -> Array:
+        dtype = jnp.promote_types(value.dtype, jnp.result_type(float))
+        return jnp.zeros((blocks // width, width, *value.shape), dtype)
+
+    empty = jax.tree.map(zeros, shapes)
+    sums = lax.fori_loop(0, (stop - start + size - 1) // size, jax.checkpoint(add_batch), empty)
     return jax.tree.map(lambda s: s.reshape(blocks, *s.shape[2:]), sums)
 
 
@@ -216,7 +265,7 @@ def _jitted_block_sums(
 
 def _batch_within_budget(sample: Callable[[Array], PyTree[Array]], key: Array) -> int:
     """Batch size whose largest arrays, a handful at a time, fit the memory budget."""
-    jaxpr = jax.make_jaxpr(sample)(jax.random.key(0) if is_traced(key) else key)
+    jaxpr = jax.make_jaxpr(sample)(key)
     realization = 4 * _largest_array_bytes(jaxpr.jaxpr)
     budget = _MEMORY_BUDGET.get(jax.default_backend(), _MEMORY_BUDGET["default"])
     return max(1, min(2**14, budget // realization))
@@ -231,9 +280,8 @@ def _largest_array_bytes(jaxpr: Any) -> int:
                 getattr(variable.aval, "dtype", None),
             )
             sizes.append(math.prod(shape) * getattr(dtype, "itemsize", 8))
-        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_jaxpr):
-            if _is_jaxpr(value):
-                sizes.append(_largest_array_bytes(getattr(value, "jaxpr", value)))
+        inner = jax.tree.leaves(list(equation.params.values()), is_leaf=_is_jaxpr)
+        sizes += [_largest_array_bytes(getattr(j, "jaxpr", j)) for j in inner if _is_jaxpr(j)]
     return max(sizes)
 
 
@@ -251,13 +299,12 @@ def _estimate_in_double(
     sums: PyTree[np.ndarray],
     realizations: int,
     blocks: int,
-    dtype: np.dtype,
 ) -> Estimate:
     with jax.enable_x64(True):
         counts = jnp.asarray(_block_counts(realizations, blocks))
         mean, error = _jitted_jackknife(statistic, jax.tree.map(jnp.asarray, sums), counts)
-        narrow = jax.tree.map(lambda x: np.asarray(x), (mean, error))
-    mean, error = jax.tree.map(lambda x: jnp.asarray(x, dtype), narrow)
+        wide = jax.tree.map(np.asarray, (mean, error))
+    mean, error = jax.tree.map(jnp.asarray, wide)
     return Estimate(mean, error, realizations)
 
 
@@ -286,7 +333,8 @@ def _jackknife(
         h = inverse_share.reshape(blocks, *(1,) * value.ndim)
         pseudo = h * value - (h - 1) * replicates
         mean = (pseudo / h).sum(0)
-        variance = ((pseudo - mean) ** 2 / (h - 1)).mean(0)
+        deviation = pseudo - mean
+        variance = ((deviation * deviation.conj()).real / (h - 1)).mean(0)
         return mean, _sqrt(variance)
 
     pairs = jax.tree.map(combine, value, replicates)
@@ -302,8 +350,8 @@ def _sqrt(variance: Array) -> Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
 
 
-def _check_finite(estimate: Estimate) -> None:
-    for leaf in jax.tree.leaves((estimate.mean, estimate.std_error)):
+def _check_finite(values: PyTree[Array | np.ndarray]) -> None:
+    for leaf in jax.tree.leaves(values):
         if not np.all(np.isfinite(leaf)):
             raise FloatingPointError(
                 "the simulated mean is not finite. Check for parameters at the edge of their "

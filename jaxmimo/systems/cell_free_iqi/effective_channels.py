@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Inexact
 
 from jaxmimo.core.split import (
     WidelyLinear,
@@ -51,7 +51,7 @@ class ApSegment(eqx.Module):
     first: Array
     length: int = eqx.field(static=True)
 
-    def of(self, values: Float[Array, "aps n"]) -> Float[Array, "length n"]:
+    def of(self, values: Inexact[Array, "aps n"]) -> Inexact[Array, "length n"]:
         """The segment's part of values of all APs."""
         return lax.dynamic_slice_in_dim(values, self.first, self.length)
 
@@ -164,7 +164,7 @@ def _combine(
 def _hermitian(
     sums: Float[Array, "entries users"], pairs: list[tuple[int, int]]
 ) -> Complex[Array, "users n n"]:
-    """Hermitian matrices from the real parts of the lower half, then the imaginary ones below it."""
+    """Hermitian matrices from real parts (lower half) and imaginary parts (below the diagonal)."""
     real = dict(zip(pairs, sums, strict=False))
     below = [(n, m) for n, m in pairs if n > m]
     imag = dict(zip(below, sums[len(pairs) :], strict=True))

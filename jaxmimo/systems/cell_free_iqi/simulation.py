@@ -107,7 +107,7 @@ def theorem1_se(system: CellFreeIQI, moments: DownlinkMoments) -> Float[Array, "
     """
 
     def of_one(system: CellFreeIQI, moments: DownlinkMoments) -> Array:
-        noise = jnp.eye(system.user_antennas)
+        noise = jnp.broadcast_to(jnp.eye(system.user_antennas), moments.received.shape)
         cross = jnp.sqrt(system.data_snr) * moments.desired
         covariance = system.data_snr * moments.received + noise
         return hardening_se(cross, covariance, system.prelog)

@@ -1,0 +1,22 @@
+import jax
+import numpy as np
+import pytest
+from hypothesis import settings
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+settings.register_profile("jaxmimo", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("jaxmimo")
+
+
+@pytest.fixture
+def assert_mean():
+    """Two gates: the standard error means something, and the mean is within 5 of them."""
+
+    def check(samples, expected, *, largest_error):
+        samples = np.asarray(samples, np.float64)
+        mean, error = samples.mean(), samples.std(ddof=1) / np.sqrt(samples.size)
+        message = f"{mean:.6g} +- {error:.2g} (at most {largest_error:.2g}), expected {expected:g}"
+        assert error <= largest_error, message
+        assert abs(mean - expected) < 5 * error, message
+
+    return check
