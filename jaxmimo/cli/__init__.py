@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         _dispatch(list(sys.argv[1:] if argv is None else argv))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"jaxmimo: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -39,21 +39,24 @@ def real_array(name: str, value: ArrayLike, *, minimum: float | None = None) -> 
         value = _plain_numbers(name, value)
     array = np.asarray(value)
     require(array.dtype.kind in "fiub", f"`{name}` must be real, but has dtype {array.dtype}.")
+    dtype = jnp.result_type(float)
+    with np.errstate(over="ignore"):
+        array = array.astype(dtype)
     require(
         bool(np.all(np.isfinite(array))),
-        f"`{name}` must be finite, but holds NaN or infinity. Check the data it comes from.",
+        f"`{name}` must be finite in {dtype}, but holds NaN or infinity. "
+        "Check the data it comes from.",
     )
-    if minimum is not None:
+    if minimum is not None and array.size:
         require(
             bool(np.all(array >= minimum)),
-            f"`{name}` must be at least {minimum:g}, but its smallest value is "
-            f"{array.min(initial=np.inf):g}. "
+            f"`{name}` must be at least {minimum:g}, but its smallest value is {array.min():g}. "
             f"Give linear values, not decibels.",
         )
-    return jnp.asarray(array, dtype=jnp.result_type(float))
+    return jnp.asarray(array)
 
 
-def _plain_numbers(name: str, value: ArrayLike) -> np.ndarray:
+def _plain_numbers(name: str, value: object) -> np.ndarray:
     try:
         return np.asarray(value)
     except (TypeError, ValueError) as error:

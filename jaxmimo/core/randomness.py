@@ -106,7 +106,7 @@ def threefry_2x32(
 
 
 def _check_key(key: Any) -> None:
-    typed = jnp.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key)
+    typed = hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     require(
         typed and str(jax.random.key_impl(key)) == "threefry2x32",
         "`key` must be a typed Threefry key. Use `jax.random.key(seed)`.",

@@ -16,16 +16,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from jaxtyping import Key, PyTree
 
 from jaxmimo.core.checks import integer, is_traced, require
-
-MOST_BLOCKS = 64
-"""Blocks of the jackknife: the standard error itself is then known to 9 %."""
-
-_MEMORY_BUDGET = {"cpu": 2**24, "default": 2**30}
-"""Bytes that a batch may occupy; on a CPU, what its caches hold."""
+from jaxmimo.simulation.block_sums import block_sums
+from jaxmimo.simulation.jackknife import block_counts, jackknife, num_blocks
 
 
 class Estimate(eqx.Module):
@@ -44,7 +40,7 @@ class Estimate(eqx.Module):
     @property
     def degrees_of_freedom(self) -> int:
         """Of the standard error: one less than the blocks."""
-        return _num_blocks(self.realizations) - 1
+        return num_blocks(self.realizations) - 1
 
     @property
     def relative_error(self) -> float:
@@ -55,6 +51,12 @@ class Estimate(eqx.Module):
             self.std_error,
         )
         return float(np.max(jax.tree.leaves(ratios)))
+
+    def __repr__(self) -> str:
+        if any(np.ndim(leaf) for leaf in jax.tree.leaves(self.mean)) or is_traced(self.mean):
+            return super().__repr__()
+        values = jax.tree.map(lambda m, e: f"{m:.6g} \u00b1 {e:.2g}", self.mean, self.std_error)
+        return f"Estimate({values}, realizations={self.realizations})"
 
     def interval(self, level: float = 0.95) -> tuple[PyTree[Array], PyTree[Array]]:
         """Two-sided confidence interval, by Student's law."""
@@ -121,7 +123,7 @@ def monte_carlo(
 
 
 def _checked_arguments(
-    realizations: object, batch_size: object, target_error: float | None
+    realizations: object, batch_size: object, target_error: Any
 ) -> tuple[int, int | None]:
     realizations = integer("realizations", realizations)
     require(
@@ -154,9 +156,9 @@ def _traced_run(
     batch_size: int | None,
 ) -> Estimate:
     """The run as a pure function, in one piece."""
-    blocks = _num_blocks(realizations)
-    sums = _block_sums(sample, key, 0, realizations, blocks, batch_size)
-    mean, error = _jackknife(statistic, sums, _block_counts(realizations, blocks))
+    blocks = num_blocks(realizations)
+    sums = block_sums(sample, key, 0, realizations, blocks, batch_size)
+    mean, error = jackknife(statistic, sums, block_counts(realizations, blocks))
     return Estimate(mean, error, realizations)
 
 
@@ -170,7 +172,7 @@ def _concrete_run(
     progress: Callable[[int, Estimate], None] | None,
 ) -> Estimate:
     """The run in parts, whose sums are added in double precision on the host."""
-    blocks = _num_blocks(realizations)
+    blocks = num_blocks(realizations)
     whole = not (target_error or progress)
     total, estimate = None, None
     for start, stop in _parts(realizations, blocks, whole=whole):
@@ -191,10 +193,6 @@ def _concrete_run(
     return estimate
 
 
-def _num_blocks(realizations: int) -> int:
-    return min(MOST_BLOCKS, 2 ** (realizations.bit_length() - 1))
-
-
 def _parts(realizations: int, blocks: int, *, whole: bool) -> Iterator[tuple[int, int]]:
     """Split a run where it may stop or report.
 
@@ -210,47 +208,6 @@ def _parts(realizations: int, blocks: int, *, whole: bool) -> Iterator[tuple[int
         start = stop
 
 
-def _block_counts(realizations: int, blocks: int) -> np.ndarray:
-    return (realizations - np.arange(blocks) + blocks - 1) // blocks
-
-
-def _block_sums(
-    sample: Callable[[Array], PyTree[Array]],
-    key: Array,
-    start: int | Array,
-    stop: int | Array,
-    blocks: int,
-    batch_size: int | None,
-) -> PyTree[Array]:
-    """Sums of realizations start ... stop - 1 per block; `start` is a multiple of `blocks`."""
-    shapes = jax.eval_shape(sample, key)
-    size = 2 ** ((batch_size or _batch_within_budget(sample, key)).bit_length() - 1)
-    width = min(size, blocks)
-
-    def add_batch(batch: int | Array, sums: PyTree[Array]) -> PyTree[Array]:
-        first = start + batch * size
-        # Unsigned: the last batch may reach beyond 2^31.
-        index = jnp.asarray(first, jnp.uint32) + jnp.arange(size, dtype=jnp.uint32)
-        drawn = index < jnp.asarray(stop, jnp.uint32)
-        draws = jax.vmap(lambda i: sample(jax.random.fold_in(key, i)))(index)
-        slot = (first % blocks) // width
-
-        def add(total: Array, values: Array) -> Array:
-            counted = drawn.reshape(size, *(1,) * (values.ndim - 1))
-            values = jnp.where(counted, values, 0).astype(total.dtype)
-            return total.at[slot].add(values.reshape(size // width, *total.shape[1:]).sum(0))
-
-        return jax.tree.map(add, sums, draws)
-
-    def zeros(value: jax.ShapeDtypeStruct) -> Array:
-        dtype = jnp.promote_types(value.dtype, jnp.result_type(float))
-        return jnp.zeros((blocks // width, width, *value.shape), dtype)
-
-    empty = jax.tree.map(zeros, shapes)
-    sums = lax.fori_loop(0, (stop - start + size - 1) // size, jax.checkpoint(add_batch), empty)
-    return jax.tree.map(lambda s: s.reshape(blocks, *s.shape[2:]), sums)
-
-
 @eqx.filter_jit
 def _jitted_block_sums(
     sample: Callable[[Array], PyTree[Array]],
@@ -260,33 +217,7 @@ def _jitted_block_sums(
     blocks: int,
     batch_size: int | None,
 ) -> PyTree[Array]:
-    return _block_sums(sample, key, start, stop, blocks, batch_size)
-
-
-def _batch_within_budget(sample: Callable[[Array], PyTree[Array]], key: Array) -> int:
-    """Batch size whose largest arrays, a handful at a time, fit the memory budget."""
-    jaxpr = jax.make_jaxpr(sample)(key)
-    realization = 4 * _largest_array_bytes(jaxpr.jaxpr)
-    budget = _MEMORY_BUDGET.get(jax.default_backend(), _MEMORY_BUDGET["default"])
-    return max(1, min(2**14, budget // realization))
-
-
-def _largest_array_bytes(jaxpr: Any) -> int:
-    sizes = [1]
-    for equation in jaxpr.eqns:
-        for variable in equation.outvars:
-            shape, dtype = (
-                getattr(variable.aval, "shape", ()),
-                getattr(variable.aval, "dtype", None),
-            )
-            sizes.append(math.prod(shape) * getattr(dtype, "itemsize", 8))
-        inner = jax.tree.leaves(list(equation.params.values()), is_leaf=_is_jaxpr)
-        sizes += [_largest_array_bytes(getattr(j, "jaxpr", j)) for j in inner if _is_jaxpr(j)]
-    return max(sizes)
-
-
-def _is_jaxpr(value: object) -> bool:
-    return hasattr(getattr(value, "jaxpr", value), "eqns")
+    return block_sums(sample, key, start, stop, blocks, batch_size)
 
 
 def _to_double(array: Array) -> np.ndarray:
@@ -301,53 +232,14 @@ def _estimate_in_double(
     blocks: int,
 ) -> Estimate:
     with jax.enable_x64(True):
-        counts = jnp.asarray(_block_counts(realizations, blocks))
+        counts = jnp.asarray(block_counts(realizations, blocks))
         mean, error = _jitted_jackknife(statistic, jax.tree.map(jnp.asarray, sums), counts)
         wide = jax.tree.map(np.asarray, (mean, error))
     mean, error = jax.tree.map(jnp.asarray, wide)
     return Estimate(mean, error, realizations)
 
 
-def _jackknife(
-    statistic: Callable[[PyTree[Array]], PyTree[Array]], sums: PyTree[Array], counts: Any
-) -> tuple[PyTree[Array], PyTree[Array]]:
-    """Bias-corrected value and standard error, for blocks whose sizes may differ by one.
-
-    References:
-        Busing, Meijer, van der Leeden, "Delete-m jackknife for unequal m", Statistics and
-        Computing 9, 1999.
-    """
-    blocks, total = len(counts), counts.sum()
-    real = jnp.result_type(float)
-    everything = jax.tree.map(lambda s: s.sum(0), sums)
-    value = statistic(jax.tree.map(lambda s: s / total, everything))
-
-    def without(block_sum: PyTree[Array], count: Array) -> PyTree[Array]:
-        rest = total - count
-        return statistic(jax.tree.map(lambda a, b: (a - b) / rest, everything, block_sum))
-
-    replicates = jax.vmap(without)(sums, jnp.asarray(counts))
-    inverse_share = jnp.asarray(total / counts, real)
-
-    def combine(value: Array, replicates: Array) -> tuple[Array, Array]:
-        h = inverse_share.reshape(blocks, *(1,) * value.ndim)
-        pseudo = h * value - (h - 1) * replicates
-        mean = (pseudo / h).sum(0)
-        deviation = pseudo - mean
-        variance = ((deviation * deviation.conj()).real / (h - 1)).mean(0)
-        return mean, _sqrt(variance)
-
-    pairs = jax.tree.map(combine, value, replicates)
-    return jax.tree.transpose(jax.tree.structure(value), jax.tree.structure((0, 0)), pairs)
-
-
-_jitted_jackknife = eqx.filter_jit(_jackknife)
-
-
-def _sqrt(variance: Array) -> Array:
-    """Square root with a zero, not NaN, gradient at zero."""
-    positive = variance > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+_jitted_jackknife = eqx.filter_jit(jackknife)
 
 
 def _check_finite(values: PyTree[Array | np.ndarray]) -> None:

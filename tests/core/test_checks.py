@@ -24,13 +24,13 @@ from jaxmimo.core.checks import integer, is_traced, real_array, require
 )
 def test_real_array_refuses_in_one_line(value, message):
     with pytest.raises(ValueError, match=message) as error:
-        inspect.unwrap(real_array)("power", value, minimum=0)
+        inspect.unwrap(real_array)("power", value, minimum=0.0)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", [3, 3.0, np.float64(3), np.int8(3), jnp.asarray(3), True, [3, 4]])
 def test_real_array_gives_one_dtype(value):
-    array = inspect.unwrap(real_array)("power", value, minimum=0)
+    array = inspect.unwrap(real_array)("power", value, minimum=0.0)
     assert array.dtype == jnp.float32
     assert not array.weak_type
     np.testing.assert_array_equal(array, np.asarray(value, float))
@@ -39,12 +39,12 @@ def test_real_array_gives_one_dtype(value):
 
 
 def test_real_array_takes_empty_arrays():
-    assert real_array("power", np.zeros((0, 2)), minimum=0).shape == (0, 2)
+    assert real_array("power", np.zeros((0, 2)), minimum=0.0).shape == (0, 2)
 
 
 @pytest.mark.parametrize("transform", [jax.jit, jax.grad, lambda f: lambda x: jax.vmap(f)(x[None])])
 def test_tracers_pass(transform):
-    value = transform(lambda x: real_array("power", x, minimum=0))(jnp.asarray(-1.0))
+    value = transform(lambda x: real_array("power", x, minimum=0.0))(jnp.asarray(-1.0))
     assert value.dtype == jnp.float32
 
 
@@ -57,7 +57,7 @@ def test_is_traced():
 
 def test_require():
     require(True, "fine")
-    with pytest.raises(ValueError, match="^not fine$"):
+    with pytest.raises(ValueError, match=r"^not fine$"):
         require(False, "not fine")
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jax.test_util import check_grads
 
 from jaxmimo.core.split import (
     WidelyLinear,
@@ -17,7 +16,24 @@ from jaxmimo.core.split import (
 )
 
 seeds = st.integers(0, 2**32 - 1)
-sizes = st.integers(1, 6)
+sizes = st.sampled_from([1, 3])  # few, as each shape compiles
+
+
+@jax.jit
+def widely_linear(coefficients, x):
+    a, b, c, d = coefficients
+    composed = WidelyLinear(a, b).after(WidelyLinear(c, d))
+    return jax.vmap(composed, 1, 1)(x), merge(composed.apply_split(split(x)))
+
+
+@jax.jit
+def products(g, w):
+    return cross_products(split(g), split(w))
+
+
+@jax.jit
+def there_and_back(array):
+    return split(array), merge(split(array)), split(merge(split(array)))
 
 
 def complex_array(rng, *shape):
@@ -27,12 +43,12 @@ def complex_array(rng, *shape):
 @given(seed=seeds, rows=sizes, columns=sizes)
 def test_split_and_merge_are_inverse(seed, rows, columns):
     array = jnp.asarray(complex_array(np.random.default_rng(seed), rows, columns), jnp.complex64)
-    parts = split(array)
+    parts, whole, parts_again = there_and_back(array)
     assert parts.shape == (rows, 2, columns)
     np.testing.assert_array_equal(parts[:, 0], array.real)
     np.testing.assert_array_equal(parts[:, 1], array.imag)
-    np.testing.assert_array_equal(merge(parts), array)
-    np.testing.assert_array_equal(split(merge(parts)), parts)
+    np.testing.assert_array_equal(whole, array)
+    np.testing.assert_array_equal(parts_again, parts)
 
 
 @given(seed=seeds, rows=sizes, columns=sizes)
@@ -41,15 +57,11 @@ def test_widely_linear_maps_are_complex_arithmetic(seed, rows, columns):
     a, b, c, d = complex_array(rng, 4, rows)
     x = complex_array(rng, rows, columns)
     with jax.enable_x64(True):
-        first = WidelyLinear(jnp.asarray(c), jnp.asarray(d))
-        second = WidelyLinear(jnp.asarray(a), jnp.asarray(b))
-        after_first = c[:, None] * x + d[:, None] * x.conj()
-        after_both = a[:, None] * after_first + b[:, None] * after_first.conj()
-        composed = second.after(first)
-        columnwise = jax.vmap(composed, in_axes=1, out_axes=1)
-        np.testing.assert_allclose(columnwise(jnp.asarray(x)), after_both, atol=1e-12)
-        parts = composed.apply_split(split(jnp.asarray(x)))
-        np.testing.assert_allclose(merge(parts), after_both, atol=1e-12)
+        results = widely_linear((a, b, c, d), x)
+    after_first = c[:, None] * x + d[:, None] * x.conj()
+    after_both = a[:, None] * after_first + b[:, None] * after_first.conj()
+    for result in results:
+        np.testing.assert_allclose(result, after_both, atol=1e-12)
 
 
 def test_composition_is_associative_and_not_commutative():
@@ -80,19 +92,19 @@ def test_products(seed, rows, users, streams):
     rng = np.random.default_rng(seed)
     g, w = complex_array(rng, rows, users), complex_array(rng, rows, streams)
     with jax.enable_x64(True):
-        products = cross_products(split(jnp.asarray(g)), split(jnp.asarray(w)))
-        assert products.shape == (2, users, 2, streams)
-        direct, image = direct_product(products), image_product(products)
-        np.testing.assert_allclose(direct[0] + 1j * direct[1], g.conj().T @ w, atol=1e-12)
-        np.testing.assert_allclose(image[0] + 1j * image[1], g.conj().T @ w.conj(), atol=1e-12)
+        parts = products(g, w)
+        direct, image = np.array(direct_product(parts)), np.array(image_product(parts))
+    assert parts.shape == (2, users, 2, streams)
+    np.testing.assert_allclose(direct[0] + 1j * direct[1], g.conj().T @ w, atol=1e-12)
+    np.testing.assert_allclose(image[0] + 1j * image[1], g.conj().T @ w.conj(), atol=1e-12)
 
 
 def test_products_have_full_single_precision():
     rng = np.random.default_rng(2)
     g, w = rng.normal(size=(2, 256, 2, 8)).astype(np.float32)
     expected = np.einsum("rpi,rqj->piqj", g.astype(float), w.astype(float))
-    products = cross_products(jnp.asarray(g), jnp.asarray(w))
-    np.testing.assert_allclose(products, expected, atol=1e-4)  # TF32 errs by 1e-2
+    parts = cross_products(jnp.asarray(g), jnp.asarray(w))
+    np.testing.assert_allclose(parts, expected, atol=1e-4)  # TF32 errs by 1e-2
 
 
 @pytest.mark.parametrize("always", [True, jnp.asarray(True)])
@@ -118,5 +130,3 @@ def test_computed_once_has_the_gradient_of_the_identity():
     expected = jnp.sin(x) + x * jnp.cos(x)
     np.testing.assert_allclose(jax.grad(function)(x), expected, rtol=1e-6)
     np.testing.assert_allclose(jax.jit(jax.grad(function))(x), expected, rtol=1e-6)
-    with jax.enable_x64(True):
-        check_grads(function, (jnp.linspace(0.1, 1.0, 5),), order=2)

@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxmimo.core.checks import real_array, require
+from jaxmimo.core.checks import integer, real_array, require
 from jaxmimo.transceiver.hardware import IQImbalance
 
 
@@ -169,8 +169,6 @@ def over_sweep(function: Callable[..., Any], system: CellFreeIQI) -> Callable[..
 
 
 def _positive_integer(name: str, value: int) -> int:
-    require(
-        not isinstance(value, bool) and isinstance(value, int) and value >= 1,
-        f"`{name}` must be a positive integer, but got {value!r}.",
-    )
-    return value
+    number = integer(name, value)
+    require(number >= 1, f"`{name}` must be at least 1, but got {number}.")
+    return number

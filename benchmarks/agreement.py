@@ -1,0 +1,55 @@
+"""Agreement with the closed form, asserted before anything is timed."""
+
+import jax
+import numpy as np
+from jax import Array
+from jax.tree_util import Partial
+
+from benchmarks.iqi_network import IqiNetwork
+from benchmarks.numpy_iqi import Baseline, sum_se
+from benchmarks.workloads import iqi_system
+from jaxmimo import cell_free_iqi, monte_carlo
+from jaxmimo.cell_free_iqi import CellFreeIQI
+
+
+def exact_curve(network: IqiNetwork) -> np.ndarray:
+    """Exact sum SE [bit/s/Hz] of all numbers of APs, in one compilation.
+
+    An AP that no user hears adds nothing, so the smaller networks are sweeps of the largest.
+    """
+    heard = np.arange(network.num_aps[-1]) < np.array(network.num_aps)[:, None]
+    beta = np.broadcast_to(heard[..., None], (*heard.shape, network.users))
+    system = iqi_system(network, beta=beta)
+    return np.asarray(cell_free_iqi.closed_form_se(system).sum(-1))
+
+
+def sum_se_estimate(
+    system: CellFreeIQI, num_aps: tuple[int, ...] | None, realizations: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Simulated sum SE [bit/s/Hz] and its standard error."""
+    moments, se = cell_free_iqi.se_model(system, num_aps=num_aps)
+    estimate = monte_carlo(
+        moments, jax.random.key(1), realizations, statistic=Partial(_sum_of_users, se)
+    )
+    return np.asarray(estimate.mean), np.asarray(estimate.std_error)
+
+
+def check_baseline(
+    name: str, baseline: Baseline, network: IqiNetwork, realizations: int, exact: np.ndarray
+) -> None:
+    """Assert that a NumPy baseline agrees with the exact curve at every point."""
+    mean, error = sum_se(network, baseline(network, realizations))
+    assert_agreement(f"NumPy baseline `{name}`", mean, error, exact)
+
+
+def assert_agreement(what: str, mean: np.ndarray, std_error: np.ndarray, exact: np.ndarray) -> None:
+    """Raise unless every value lies within 5 standard errors or 1 % of the exact one."""
+    allowed = np.maximum(5 * std_error, 0.01 * np.abs(exact))
+    if not np.all(np.abs(mean - exact) <= allowed):
+        raise AssertionError(
+            f"{what} disagrees with the closed form: {mean} +- {std_error}, exact {exact}"
+        )
+
+
+def _sum_of_users(se: Partial, moments: object) -> Array:
+    return se(moments).sum(-1)

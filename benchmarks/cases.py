@@ -1,0 +1,273 @@
+"""The cases: each asserts agreement with the closed form, then measures, and gives one row."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.tree_util import Partial
+
+from benchmarks import numpy_iqi
+from benchmarks.agreement import assert_agreement, check_baseline, exact_curve, sum_se_estimate
+from benchmarks.blas import set_threads, thread_choices
+from benchmarks.floor import floor_microseconds, floor_share
+from benchmarks.fresh import compile_seconds, peak_bytes
+from benchmarks.iqi_network import FIGURE_2, LARGE, MISMATCH, MISMATCH_AMPLITUDES, IqiNetwork
+from benchmarks.report import Row
+from benchmarks.timing import Contender, Timing, fastest, in_turn
+from benchmarks.workloads import Workload, curve, iqi_system, largest, mismatch_axis
+from jaxmimo import cell_free_iqi
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much to measure.
+
+    Attributes:
+        realizations: Of a jaxmimo run.
+        numpy_realizations: Of the baselines `shared` and `split`; a multiple of 128.
+        pointwise_realizations: Of `pointwise`; a multiple of 128.
+        loop_realizations: Of `loop`; a multiple of 16.
+        repeats: Rounds.
+        memory_small: Realizations at which the memory of a small network is compared.
+        memory_figure: The same for figure 2.
+        fresh: Whether to start fresh processes, for compile times and memory.
+        large: Whether to measure larger networks too.
+    """
+
+    realizations: int = 1024
+    numpy_realizations: int = 256
+    pointwise_realizations: int = 128
+    loop_realizations: int = 16
+    repeats: int = 7
+    memory_small: tuple[int, int] = (10**4, 10**6)
+    memory_figure: tuple[int, int] = (10**3, 10**4)
+    fresh: bool = True
+    large: bool = False
+
+
+QUICK = Effort()
+FULL = Effort(
+    realizations=8192,
+    numpy_realizations=1024,
+    pointwise_realizations=256,
+    loop_realizations=32,
+    repeats=15,
+    memory_figure=(10**3, 10**5),
+    large=True,
+)
+
+
+def iqi_aps(effort: Effort, network: IqiNetwork = FIGURE_2, name: str = "iqi-aps") -> Row:
+    """Figure 2: a whole curve over the number of APs, against its largest point and NumPy."""
+    count = _jax_realizations(effort)
+    relative_error = _agreed_relative_error(network, count)
+    _check_baselines(network, effort)
+    contenders = {
+        "curve": _jax(curve(network), count),
+        "largest": _jax(largest(network), count),
+        "per antenna": _jax(curve(network, per_antenna=True), count // 4),
+        **_baselines(network, effort),
+    }
+    timings = in_turn(contenders, effort.repeats)
+    floor = floor_microseconds(network, effort.repeats)
+    steady = timings["curve"]
+
+    def ratio(slow: str, fast: str = "curve") -> float:
+        return timings[slow].over(timings[fast])
+
+    return Row(
+        case=name,
+        **_basics(steady, relative_error),
+        **_fresh_measures(name, effort, effort.memory_figure[0]),
+        floor_share=floor_share(floor, steady),
+        ratio_numpy_shared=ratio("shared"),
+        ratio_numpy_pointwise=ratio("pointwise"),
+        ratio_numpy_loop=ratio("loop"),
+        further={
+            "ratio_numpy_split": ratio("split"),
+            "ratio_curve_to_largest": steady.paired_ratio(timings["largest"]),
+            "ratio_per_antenna_to_common": timings["per antenna"].paired_ratio(steady),
+            **_paired(timings),
+            **_each(timings),
+            **floor,
+        },
+    )
+
+
+def iqi_aps_large(effort: Effort) -> Row:
+    """Up to 1024 APs, against the largest point; agreement at every point."""
+    count = max(128, _jax_realizations(effort) // 8)
+    relative_error = _agreed_relative_error(LARGE, count)
+    sides = {"curve": _jax(curve(LARGE), count), "largest": _jax(largest(LARGE), count)}
+    timings = in_turn(sides, effort.repeats)
+    floor = floor_microseconds(LARGE, effort.repeats)
+    return Row(
+        case="iqi-aps-1024",
+        **_basics(timings["curve"], relative_error),
+        **_fresh_measures("iqi-aps-1024", effort, 128),
+        floor_share=floor_share(floor, timings["curve"]),
+        further={
+            "ratio_curve_to_largest": timings["curve"].paired_ratio(timings["largest"]),
+            **_each(timings),
+            **floor,
+        },
+    )
+
+
+def iqi_mismatch(
+    effort: Effort,
+    network: IqiNetwork = MISMATCH,
+    amplitudes: tuple[float, ...] = MISMATCH_AMPLITUDES,
+) -> Row:
+    """Figure 1: a whole axis of amplitude mismatches, against a single value."""
+    count = _jax_realizations(effort)
+    system = iqi_system(network, amplitudes=amplitudes)
+    mean, error = sum_se_estimate(system, None, count)
+    exact = np.asarray(cell_free_iqi.closed_form_se(system).sum(-1))
+    assert_agreement("jaxmimo over mismatch", mean, error, exact)
+    sides = {
+        "axis": _jax(mismatch_axis(network, amplitudes), count),
+        "single": _jax(largest(network), count),
+    }
+    timings = in_turn(sides, effort.repeats)
+    floor = floor_microseconds(network, effort.repeats)
+    return Row(
+        case="iqi-mismatch",
+        **_basics(timings["axis"], float((error / mean).max())),
+        **_fresh_measures("iqi-mismatch", effort, effort.memory_figure[0]),
+        floor_share=floor_share(floor, timings["axis"]),
+        further={
+            "ratio_axis_to_single": timings["axis"].paired_ratio(timings["single"]),
+            "values": len(amplitudes),
+            **_each(timings),
+            **floor,
+        },
+    )
+
+
+def memory(effort: Effort) -> Row:
+    """Peak memory of few realizations and of many, each in a process of its own."""
+    if not effort.fresh:
+        return Row(case="memory")
+    further: dict[str, Any] = {}
+    for kind, name, counts in (
+        ("small", "small", effort.memory_small),
+        ("figure_2", "iqi-aps", effort.memory_figure),
+    ):
+        few, many = (peak_bytes(name, count) for count in counts)
+        further |= {
+            f"realizations_{kind}": list(counts),
+            f"peak_bytes_{kind}": [few, many],
+            f"ratio_peak_{kind}": many / few,
+        }
+    return Row(case="memory", peak_bytes=max(further["peak_bytes_small"]), further=further)
+
+
+Case = Callable[[Effort], Row]
+
+CASES: dict[str, Case] = {
+    "iqi-aps": iqi_aps,
+    "iqi-mismatch": iqi_mismatch,
+    "memory": memory,
+}
+LARGE_CASES: dict[str, Case] = {"iqi-aps-1024": iqi_aps_large}
+"""Measured by `--full` only."""
+
+
+def _jax_realizations(effort: Effort) -> int:
+    """An accelerator needs more work to show its speed."""
+    return effort.realizations * (1 if jax.default_backend() == "cpu" else 64)
+
+
+def _jax(workload: Workload, realizations: int) -> Contender:
+    return Contender(Partial(workload, realizations), realizations)
+
+
+def _agreed_relative_error(network: IqiNetwork, realizations: int) -> float:
+    """Largest relative standard error of the simulated curve, which must fit the closed form."""
+    mean, error = sum_se_estimate(iqi_system(network), network.num_aps, realizations)
+    assert_agreement("jaxmimo", mean, error, exact_curve(network))
+    return float((error / mean).max())
+
+
+def _check_baselines(network: IqiNetwork, effort: Effort) -> None:
+    exact = exact_curve(network)
+    check_baseline("shared", numpy_iqi.shared, network, effort.numpy_realizations, exact)
+    check_baseline("split", numpy_iqi.split, network, effort.numpy_realizations, exact)
+    check_baseline("pointwise", numpy_iqi.pointwise, network, effort.pointwise_realizations, exact)
+    check_baseline("loop", numpy_iqi.loop, network, effort.loop_realizations, exact)
+
+
+def _baselines(network: IqiNetwork, effort: Effort) -> dict[str, Contender]:
+    """NumPy's contenders, each with the BLAS threads that suit it best."""
+    threads = {name: _best_threads(name, network) for name in ("shared", "split")}
+    plans = {
+        "shared": (effort.numpy_realizations, threads["shared"]),
+        "split": (effort.numpy_realizations, threads["split"]),
+        "pointwise": (effort.pointwise_realizations, threads["shared"]),
+        "loop": (effort.loop_realizations, 1),
+    }
+    return {name: _numpy(name, network, *plan) for name, plan in plans.items()}
+
+
+def _best_threads(name: str, network: IqiNetwork) -> int:
+    count = 8 * numpy_iqi.BLOCKS
+    trials = {str(n): _numpy(name, network, count, n) for n in thread_choices()}
+    return int(fastest(trials))
+
+
+def _numpy(name: str, network: IqiNetwork, realizations: int, threads: int) -> Contender:
+    call = partial(
+        _baseline, name=name, network=network, realizations=realizations, threads=threads
+    )
+    return Contender(call, realizations)
+
+
+def _baseline(*, name: str, network: IqiNetwork, realizations: int, threads: int) -> object:
+    set_threads(threads)
+    return getattr(numpy_iqi, name)(network, realizations)
+
+
+def _basics(steady: Timing, relative_error: float) -> dict[str, float]:
+    per_realization = steady.minimum / steady.realizations
+    needed = steady.realizations * (relative_error / 0.005) ** 2
+    return {
+        "steady_s": steady.minimum,
+        "realizations_per_s": 1 / per_realization,
+        "seconds_to_half_percent": needed * per_realization,
+    }
+
+
+def _fresh_measures(name: str, effort: Effort, realizations: int) -> dict[str, float]:
+    if not effort.fresh:
+        return {}
+    cold, cached = compile_seconds(name)
+    return {
+        "compile_cold_s": cold,
+        "compile_cached_s": cached,
+        "peak_bytes": peak_bytes(name, realizations),
+    }
+
+
+def _each(timings: Mapping[str, Timing]) -> dict[str, Any]:
+    """Every contender's minimum and median per realization [us], and realizations per call."""
+    return {
+        "contenders": {
+            name: {
+                "minimum_us": timing.microseconds,
+                "median_us": timing.median / timing.realizations * 1e6,
+                "realizations": timing.realizations,
+            }
+            for name, timing in timings.items()
+        }
+    }
+
+
+def _paired(timings: Mapping[str, Timing]) -> dict[str, Any]:
+    """Medians of NumPy's ratios round by round, the more flattering statistic."""
+    names = ("shared", "split", "pointwise", "loop")
+    ratios = {name: timings[name].paired_ratio(timings["curve"]) for name in names}
+    return {"paired_ratios_numpy": ratios}

@@ -1,0 +1,65 @@
+"""What a kernel cannot do without, each part at the best speed measured in this process."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from benchmarks.iqi_network import IqiNetwork
+from benchmarks.timing import Contender, Timing, in_turn
+from jaxmimo.core.randomness import split_complex_normal
+from jaxmimo.core.split import cross_products
+
+_BATCHES = {"cpu": (16, 64), "default": (256, 2048)}
+
+
+def floor_contenders(network: IqiNetwork) -> dict[str, Contender]:
+    """The random numbers and the matrix products of the largest network, in several batch sizes.
+
+    Random numbers are written to memory once; products are those of all parts, over all antennas
+    at once.
+    """
+    shape, contenders = (network.rows, network.streams), {}
+
+    @jax.jit
+    def draw(keys: Array) -> Array:
+        return jax.vmap(lambda key: split_complex_normal(key, shape))(keys)
+
+    multiply = jax.jit(jax.vmap(cross_products))
+    batched = jax.jit(
+        lambda g, w: lax.dot_general(
+            g.reshape(len(g), shape[0], -1),
+            w.reshape(len(w), shape[0], -1),
+            (((1,), (1,)), ((0,), (0,))),
+            precision=lax.Precision.HIGHEST,
+        )
+    )
+    for batch in _BATCHES.get(jax.default_backend(), _BATCHES["default"]):
+        keys = jax.random.split(jax.random.key(0), 2 * batch)
+        g, w = jnp.split(draw(keys), 2)
+        contenders |= {
+            f"draw {batch}": _calls(lambda keys=keys: draw(keys), batch),
+            f"multiply {batch}": _calls(lambda g=g, w=w: multiply(g, w), batch),
+            f"multiply matrices {batch}": _calls(lambda g=g, w=w: batched(g, w), batch),
+        }
+    return contenders
+
+
+def floor_microseconds(network: IqiNetwork, repeats: int) -> dict[str, float]:
+    """Fastest random numbers and fastest products, per realization [us]."""
+    timings = in_turn(floor_contenders(network), 3 * repeats)
+
+    def best(prefix: str) -> float:
+        return min(t.microseconds for name, t in timings.items() if name.startswith(prefix))
+
+    return {"floor_random_us": best("draw"), "floor_products_us": best("multiply")}
+
+
+def floor_share(parts: dict[str, float], steady: Timing) -> float:
+    """Share of its floor that a kernel reaches; 1 is perfect."""
+    return sum(parts.values()) / steady.microseconds
+
+
+def _calls(call: Callable[[], object], batch: int) -> Contender:
+    return Contender(lambda: jax.block_until_ready(call()), batch)

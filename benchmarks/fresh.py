@@ -1,0 +1,93 @@
+"""Measurements that need a fresh process: compile time, cold and from the cache, and peak memory.
+
+`python -m benchmarks.fresh NAME REALIZATIONS` runs a workload twice in its own process and prints
+the first duration, the second and the peak memory as JSON.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_fresh(name: str, realizations: int, cache: str | None = None) -> dict[str, float]:
+    """Run a workload in a process of its own.
+
+    Args:
+        name: A key of `workloads.WORKLOADS`.
+        realizations: Realizations per run.
+        cache: Folder of the persistent compilation cache; None runs without one.
+
+    Returns:
+        `first_s`, compilation included; `second_s`, without; `peak_bytes`.
+    """
+    environment = dict(os.environ)
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    if cache is not None:
+        environment |= {
+            "JAX_COMPILATION_CACHE_DIR": cache,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+    command = [sys.executable, "-m", "benchmarks.fresh", name, str(realizations)]
+    finished = subprocess.run(
+        command, env=environment, cwd=_ROOT, stdout=subprocess.PIPE, check=True, timeout=600
+    )
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def compile_seconds(name: str, realizations: int = 64) -> tuple[float, float]:
+    """Time that a workload's first run takes beyond its second: cold, and from a warm cache [s].
+
+    Tracing is part of both.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        cold, cached = (run_fresh(name, realizations, cache) for _ in range(2))
+    return cold["first_s"] - cold["second_s"], cached["first_s"] - cached["second_s"]
+
+
+def peak_bytes(name: str, realizations: int) -> float:
+    """Peak memory of a process that runs a workload, of its accelerator if it has one [bytes]."""
+    return run_fresh(name, realizations)["peak_bytes"]
+
+
+def _own_peak_bytes() -> int:
+    """Peak memory of this process or its accelerator.
+
+    Not `ru_maxrss` where the kernel offers better: Linux carries that over from the parent.
+    """
+    import jax
+
+    statistics = jax.devices()[0].memory_stats() or {}
+    if jax.default_backend() != "cpu" and "peak_bytes_in_use" in statistics:
+        return int(statistics["peak_bytes_in_use"])
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def main(name: str, realizations: int) -> None:
+    """Run a workload twice and print what it took."""
+    from benchmarks.workloads import WORKLOADS
+
+    run, seconds = WORKLOADS[name](), []
+    for _ in range(2):
+        start = time.perf_counter()
+        run(realizations)
+        seconds.append(time.perf_counter() - start)
+    result = {"first_s": seconds[0], "second_s": seconds[1], "peak_bytes": _own_peak_bytes()}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

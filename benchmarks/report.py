@@ -1,0 +1,156 @@
+"""Rows, the JSON file, and the table of goals."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.blas import cpu_count
+from jaxmimo.simulation.results import atomic_path, versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What a case measured; None where it has no such measure.
+
+    Attributes:
+        case: Name.
+        compile_cold_s: First run less second, in a fresh process [s].
+        compile_cached_s: The same with the persistent compilation cache filled [s].
+        steady_s: Shortest run without compilation [s].
+        realizations_per_s: Of that run.
+        seconds_to_half_percent: Duration of a run whose largest relative error is 0.5 % [s].
+        peak_bytes: Peak memory of a fresh process, or of its accelerator.
+        floor_share: Time of the same random numbers and products, over the run's.
+        ratio_numpy_shared: Times slower is NumPy that shares work along the curve.
+        ratio_numpy_pointwise: NumPy point by point.
+        ratio_numpy_loop: A plain loop over realizations.
+        further: Measures of this case alone; they join the others in the JSON row.
+    """
+
+    case: str
+    compile_cold_s: float | None = None
+    compile_cached_s: float | None = None
+    steady_s: float | None = None
+    realizations_per_s: float | None = None
+    seconds_to_half_percent: float | None = None
+    peak_bytes: float | None = None
+    floor_share: float | None = None
+    ratio_numpy_shared: float | None = None
+    ratio_numpy_pointwise: float | None = None
+    ratio_numpy_loop: float | None = None
+    further: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """One flat object."""
+        values = asdict(self)
+        return _rounded({**values, **values.pop("further")})
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound on a measure of a case, from above or from below."""
+
+    case: str
+    key: str
+    bound: float
+    at_most: bool = False
+
+    def reached(self, value: float) -> bool:
+        """Whether the value is good enough."""
+        return value <= self.bound if self.at_most else value >= self.bound
+
+    def __str__(self) -> str:
+        return f"{'<=' if self.at_most else '>='} {self.bound:g}"
+
+
+GOALS = (
+    Goal("iqi-aps", "ratio_numpy_shared", 3),
+    Goal("iqi-aps", "ratio_numpy_pointwise", 12),
+    Goal("iqi-aps", "ratio_curve_to_largest", 1.5, at_most=True),
+    Goal("memory", "ratio_peak_small", 1.1, at_most=True),
+    Goal("memory", "ratio_peak_figure_2", 1.1, at_most=True),
+)
+
+
+def document(rows: Iterable[Row], mode: str) -> dict[str, Any]:
+    """The JSON document: where and when, then one object per case."""
+    device = jax.devices()[0]
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "mode": mode,
+        "versions": versions(),
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            "processor": _processor(),
+            "cores": cpu_count(),
+        },
+        "dtype": str(jnp.result_type(complex)),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "rows": [row.as_json() for row in rows],
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write the document, whole or not at all."""
+    with atomic_path(path) as draft:
+        draft.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
+    """Print every plain measure, with its goal and whether it is reached."""
+    table = Table("case", "measure", "value", "goal", "reached")
+    for column in (2, 3):
+        table.columns[column].justify = "right"
+    goals = {(goal.case, goal.key): goal for goal in GOALS}
+    for row in rows:
+        for key, value in row.as_json().items():
+            if isinstance(value, int | float):
+                goal = goals.get((row.case, key))
+                verdict = "" if goal is None else "yes" if goal.reached(value) else "[red]no[/]"
+                table.add_row(row.case, key, f"{value:,.4g}", str(goal or ""), verdict)
+        table.add_section()
+    (console or Console()).print(table)
+
+
+def commit() -> str | None:
+    """The commit measured, with a plus sign if the package has changed since."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        head = _git(root, "rev-parse", "--short=12", "HEAD")
+        return head + ("+" if _git(root, "status", "--porcelain", "--", "jaxmimo") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _processor() -> str | None:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, None)
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to five digits, through all nested values."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value

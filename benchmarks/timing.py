@@ -1,0 +1,83 @@
+"""Timing on machines that others use too: contenders in turn, minima, medians, paired ratios."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Repeated durations of one contender.
+
+    Attributes:
+        seconds: One duration per round [s].
+        realizations: Realizations per call, over which durations are compared.
+    """
+
+    seconds: tuple[float, ...]
+    realizations: int = 1
+
+    @property
+    def minimum(self) -> float:
+        """Shortest call [s]."""
+        return min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        """Median call [s]."""
+        return float(np.median(self.seconds))
+
+    @property
+    def microseconds(self) -> float:
+        """Shortest call, per realization [us]."""
+        return self.minimum / self.realizations * 1e6
+
+    def over(self, other: "Timing") -> float:
+        """How many times longer than `other`, per realization.
+
+        The smaller of the median of ratios of the same round and the ratio of the minima: load
+        that slows one contender more than the other must not make a ratio look better.
+        """
+        mine = np.array(self.seconds) / self.realizations
+        others = np.array(other.seconds) / other.realizations
+        return float(min(self.paired_ratio(other), mine.min() / others.min()))
+
+    def paired_ratio(self, other: "Timing") -> float:
+        """Median of the ratios of durations per realization in the same round."""
+        ratios = np.array(self.seconds) / np.array(other.seconds)
+        return float(np.median(ratios)) * other.realizations / self.realizations
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something to time: a call that returns when its work is done, and its realizations."""
+
+    call: Callable[[], object]
+    realizations: int = 1
+
+
+def in_turn(contenders: Mapping[str, Contender], repeats: int) -> dict[str, Timing]:
+    """Time all contenders in rounds, after one warm-up call of each."""
+    for contender in contenders.values():
+        contender.call()
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, contender in contenders.items():
+            seconds[name].append(_seconds(contender.call))
+    return {
+        name: Timing(tuple(times), contenders[name].realizations) for name, times in seconds.items()
+    }
+
+
+def fastest(contenders: Mapping[str, Contender], repeats: int = 2) -> str:
+    """Name of the contender with the shortest call per realization."""
+    timings = in_turn(contenders, repeats)
+    return min(timings, key=lambda name: timings[name].microseconds)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
