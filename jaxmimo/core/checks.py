@@ -44,7 +44,7 @@ def real_array(name: str, value: ArrayLike, *, minimum: float | None = None) -> 
         array = array.astype(dtype)
     require(
         bool(np.all(np.isfinite(array))),
-        f"`{name}` must be finite in {dtype}, but holds NaN or infinity. "
+        f"`{name}` must be finite, but holds NaN or infinity in {dtype}. "
         "Check the data it comes from.",
     )
     if minimum is not None and array.size:
