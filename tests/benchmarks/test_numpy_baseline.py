@@ -42,7 +42,7 @@ KEYS = {
 def test_exact_curve_holds_the_closed_forms_of_the_smaller_networks():
     for aps, exact in zip(NETWORK.num_aps, exact_curve(NETWORK), strict=True):
         alone = iqi_system(replace(NETWORK, num_aps=(aps,)))
-        assert exact == pytest.approx(closed_form_se(alone).sum(), rel=1e-5)
+        assert exact == pytest.approx(float(closed_form_se(alone).sum()), rel=1e-5)
 
 
 @pytest.mark.parametrize(
