@@ -24,7 +24,9 @@ from jaxmimo.systems.cell_free_iqi import (
 from jaxmimo.transceiver.estimation import Estimator
 from jaxmimo.transceiver.hardware import IQImbalance
 
-PAPER = "Sutton, Ngo, Matthaiou, Cell-Free Massive MIMO with Multiple-Antenna Users under IQI"
+PAPER = (
+    "Sutton, Ngo, Matthaiou, Cell-Free Massive MIMO with Multiple-Antenna Users under I/Q Imbalance"
+)
 ESTIMATORS: dict[str, Estimator] = {"linear": linear_mmse, "widely linear": widely_linear_mmse}
 HARDWARE = ("perfect", "impaired")
 
@@ -125,6 +127,7 @@ def make_dataset(
         {name: (tuple(dims), np.asarray(values)) for name, (dims, values) in variables.items()},
         coords={name: list(values) for name, values in dimensions.items()},
     )
+    dataset.attrs["realizations"] = int(dataset.simulated.max())
     for name in dataset.variables:
         long_name, units = _ATTRIBUTES[str(name)]
         dataset[name].attrs = {"long_name": long_name, "units": units}

@@ -100,6 +100,15 @@ def test_command_runs_a_study_from_flags_to_files(tmp_path, capsys, monkeypatch)
     assert "the paper claims" in capsys.readouterr().out
 
 
+def test_early_stop_reports_what_was_drawn():
+    study = STUDIES["iqi-mismatch"]
+    parameters = study.parameters(ap_antennas=(1,), amplitude_mismatch=(0.5,), num_aps=5)
+    sampling = Sampling(key=jax.random.key(0), realizations=50_000, target_error=0.02)
+    dataset = study.run(parameters, sampling)
+    assert dataset.attrs["realizations"] < 5_000
+    assert float((dataset.sum_se_std_error / dataset.sum_se).max()) <= 0.02
+
+
 @pytest.mark.parametrize(
     ("flags", "parameter"),
     [
