@@ -27,7 +27,9 @@ def integer(name: str, value: object) -> int:
     return int(value)
 
 
-def real_array(name: str, value: ArrayLike, *, minimum: float | None = None) -> jax.Array:
+def real_array(
+    name: str, value: ArrayLike, *, minimum: float | None = None, allow_infinity: bool = False
+) -> jax.Array:
     """Convert `value` to JAX's default real dtype, refusing what is not a finite real number.
 
     The dtype is float32, or float64 where x64 is enabled, so that a Python float and an array
@@ -42,10 +44,11 @@ def real_array(name: str, value: ArrayLike, *, minimum: float | None = None) -> 
     dtype = jnp.result_type(float)
     with np.errstate(over="ignore"):
         array = array.astype(dtype)
+    unusable = np.isnan(array) if allow_infinity else ~np.isfinite(array)
+    what, found = ("a number", "NaN") if allow_infinity else ("finite", "NaN or infinity")
     require(
-        bool(np.all(np.isfinite(array))),
-        f"`{name}` must be finite, but holds NaN or infinity in {dtype}. "
-        "Check the data it comes from.",
+        not unusable.any(),
+        f"`{name}` must be {what}, but holds {found} in {dtype}. Check the data it comes from.",
     )
     if minimum is not None and array.size:
         require(

@@ -1,8 +1,9 @@
-"""Complex normal numbers from counters: fast on CPUs, the same for every batch size and device.
+"""Random numbers from counters: fast on CPUs, the same for every batch size and device.
 
 `jax.random.normal` spends a whole Threefry block on each 32-bit word and runs its rounds as a
 rolled loop on CPUs. Here both words of a block serve one complex number (Box-Muller: one word for
 the radius, one for the phase) and the rounds are written out, which the compiler vectorizes.
+Uniform numbers come from blocks of their own.
 """
 
 import math
@@ -22,6 +23,8 @@ _KEY_PARITY = np.uint32(0x1BD11BDA)
 # `fold_in` and `split` encrypt counters whose high word is zero; this high word keeps draws of a
 # key apart from the keys derived from it.
 _STREAM = np.uint32(0x6A78_6D6D)
+# Far from the words that complex normal numbers reach by adding to theirs.
+_UNIFORM_STREAM = np.uint32(0x6A78_756E)
 
 
 def complex_normal(
@@ -80,8 +83,39 @@ def split_complex_normal(
     turn = _signed_fraction32(phase + (quarter_turn << np.uint32(30))) + (
         phase_low.astype(dtype) * 2.0**-64
     )
-    uniform = (radius.astype(dtype) + (radius_low.astype(dtype) + 0.5) * 2.0**-32) * 2.0**-32
-    return jnp.sqrt(-jnp.log(uniform)) * jnp.sin(2 * np.pi * turn)
+    fraction = (radius.astype(dtype) + (radius_low.astype(dtype) + 0.5) * 2.0**-32) * 2.0**-32
+    return jnp.sqrt(-jnp.log(fraction)) * jnp.sin(2 * np.pi * turn)
+
+
+def uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Independent uniform numbers in the open interval (0, 1).
+
+    Number $i$ of the row-major array depends on `key` and $i$ only, so a draw with a shorter first
+    axis is a prefix of a longer one. The numbers are the centres of $2^{23}$ cells, $2^{52}$ in
+    double precision. Floats hold these centres exactly, so nothing is rounded, to 0 and 1 least of
+    all: the extremes are $2^{-24}$ and $1 - 2^{-24}$, $2^{-53}$ and $1 - 2^{-53}$.
+
+    Args:
+        key: Typed Threefry key, `jax.random.key(seed)`; use it once. A draw of `complex_normal`
+            with the same key is independent.
+        shape: Shape of the result.
+
+    Returns:
+        float32, or float64 where x64 is enabled: the same numbers with more digits, closer than
+        $2^{-24}$.
+
+    Raises:
+        ValueError: If the key is not a single typed Threefry key.
+    """
+    _check_key(key)
+    _check_size(shape)
+    index = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+    key_words = jax.random.key_data(key)
+    high, low = threefry_2x32(key_words[0], key_words[1], _UNIFORM_STREAM, index)
+    if jnp.result_type(float) == jnp.float32:
+        return ((high >> np.uint32(9)).astype(jnp.float32) + 0.5) * np.float32(2.0**-23)
+    bits = high.astype(jnp.float64) * 2.0**20 + (low >> np.uint32(12)).astype(jnp.float64)
+    return (bits + 0.5) * 2.0**-52
 
 
 def threefry_2x32(
@@ -114,11 +148,15 @@ def _check_key(key: Any) -> None:
     require(key.ndim == 0, "`key` must be a single key. Use `jax.vmap` over arrays of keys.")
 
 
+def _check_size(shape: tuple[int, ...]) -> None:
+    require(math.prod(shape) < 2**31, "`shape` must hold fewer than 2^31 numbers. Draw in parts.")
+
+
 def _counter(
     shape: tuple[int, ...], parts_shape: tuple[int, ...], first_row: ArrayLike
 ) -> UInt32[Array, "..."]:
     """Row-major index of each complex number, the same for its real and its imaginary part."""
-    require(math.prod(shape) < 2**31, "`shape` must hold fewer than 2^31 numbers. Draw in parts.")
+    _check_size(shape)
     row_length = math.prod(shape[1:])
     index = jnp.asarray(first_row, jnp.uint32) * np.uint32(row_length)
     strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]

@@ -13,3 +13,23 @@ def from_db(value_db: ArrayLike) -> Array:
 def to_db(value: ArrayLike) -> Array:
     """Decibels of a power ratio [linear]."""
     return 10.0 * jnp.log10(jnp.asarray(value))
+
+
+def amplitude(power: Array) -> Array:
+    """Square root of a power, with gradient zero at zero."""
+    present = power > 0
+    return jnp.where(present, jnp.sqrt(jnp.where(present, power, 1.0)), 0.0)
+
+
+def noise_power(
+    bandwidth_hz: ArrayLike, noise_figure_db: ArrayLike, density_dbm_hz: ArrayLike = -174.0
+) -> Array:
+    r"""Power [W] of thermal noise in a receiver's band, $\sigma^2 = N_0 B F$.
+
+    Args:
+        bandwidth_hz: $B$ [Hz].
+        noise_figure_db: $F$ [dB].
+        density_dbm_hz: $N_0$ [dBm/Hz]; -174 at room temperature.
+    """
+    density_db = jnp.asarray(density_dbm_hz) - 30.0
+    return jnp.asarray(bandwidth_hz) * from_db(density_db + jnp.asarray(noise_figure_db))

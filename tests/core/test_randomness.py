@@ -8,12 +8,13 @@ from jax.extend.random import threefry_2x32 as jax_threefry_2x32
 from scipy import stats
 
 from jaxmimo.core import randomness
-from jaxmimo.core.randomness import complex_normal, split_complex_normal, threefry_2x32
+from jaxmimo.core.randomness import complex_normal, split_complex_normal, threefry_2x32, uniform
 
 LEAST_P_VALUE = 5.7e-7  # that of five standard errors
 NUMBERS = 2**20
 
 jitted_normal = jax.jit(complex_normal, static_argnums=1)
+jitted_uniform = jax.jit(uniform, static_argnums=1)
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +225,73 @@ def test_loop_vmap_and_jit_draw_the_same(x64):
         np.testing.assert_allclose(jax.lax.map(draw, keys), loop, **tolerance)
 
 
+# Uniform numbers
+
+
+@pytest.mark.parametrize(
+    ("x64", "dtype", "bits"), [(False, np.float32, 23), (True, np.float64, 52)]
+)
+def test_uniform_numbers_are_cell_centres_of_their_words(x64, dtype, bits):
+    key = jax.random.key(11)
+    counters = np.stack([np.full(999, randomness._UNIFORM_STREAM), np.arange(999, dtype=np.uint32)])
+    words = np.asarray(jax_threefry_2x32(jax.random.key_data(key), counters.ravel()))
+    high, low = words.reshape(2, 999).astype(np.uint64)
+    cells = ((high << np.uint64(32)) | low) >> np.uint64(64 - bits)
+    with jax.enable_x64(x64):
+        numbers = np.asarray(jitted_uniform(key, (333, 3)))
+    assert numbers.dtype == dtype
+    expected = (cells.astype(np.float64) + 0.5) * 2.0**-bits
+    np.testing.assert_array_equal(numbers.ravel(), expected)
+
+
+def test_uniform_numbers_in_double_precision_have_more_digits():
+    single = np.asarray(jitted_uniform(jax.random.key(1), (100_000,)), np.float64)
+    with jax.enable_x64(True):
+        double = np.asarray(jitted_uniform(jax.random.key(1), (100_000,)))
+    assert np.max(abs(double - single)) < 2**-24
+    assert stats.kstest((double * 2**30) % 1, "uniform").pvalue > LEAST_P_VALUE
+
+
+@pytest.mark.parametrize(("x64", "least"), [(False, 2.0**-24), (True, 2.0**-53)])
+def test_uniform_numbers_are_neither_0_nor_1(x64, least, monkeypatch):
+    for word, expected in ((0, least), (2**32 - 1, 1 - least)):
+        words = lambda *_, word=word: (jnp.full((1,), word, jnp.uint32),) * 2  # noqa: E731
+        monkeypatch.setattr(randomness, "threefry_2x32", words)
+        with jax.enable_x64(x64):
+            assert float(uniform(jax.random.key(0), (1,))[0]) == expected
+    assert 0 < least < 1 - least < 1
+
+
+def test_uniform_law(assert_mean):
+    numbers = np.asarray(jitted_uniform(jax.random.key(1), (NUMBERS,)), np.float64)
+    assert stats.kstest(numbers, "uniform").pvalue > LEAST_P_VALUE
+    assert_mean(numbers, 1 / 2, largest_error=1e-3)
+    assert_mean((numbers - 0.5) ** 2, 1 / 12, largest_error=1e-3)
+    for lag in (1, 2, 3, 64):
+        assert_mean((numbers[lag:] - 0.5) * (numbers[:-lag] - 0.5), 0, largest_error=1e-3)
+
+
+def test_uniform_and_normal_numbers_of_a_key_are_independent(draw):
+    numbers = np.asarray(jitted_uniform(jax.random.key(1), (NUMBERS,)), np.float64)
+    assert_uncorrelated(draw, np.sqrt(-np.log(numbers)) * np.exp(2j * np.pi * numbers))
+    words = jax.random.key_data(jax.random.key(0))
+    streams = [randomness._UNIFORM_STREAM, randomness._STREAM, randomness._STREAM + np.uint32(1)]
+    blocks = np.ravel([threefry_2x32(words[0], words[1], stream, 0) for stream in streams])
+    assert len(set(blocks.tolist())) == 6
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_uniform_numbers_depend_on_key_and_place_only(x64):
+    keys = jax.random.split(jax.random.key(3), 5)
+    with jax.enable_x64(x64):
+        loop = np.stack([uniform(key, (8, 3)) for key in keys])  # not compiled
+        np.testing.assert_array_equal(jax.jit(jax.vmap(lambda k: uniform(k, (8, 3))))(keys), loop)
+        np.testing.assert_array_equal(uniform(keys[0], (5, 3)), loop[0, :5])
+        np.testing.assert_array_equal(uniform(keys[0], (24,)), loop[0].ravel())
+        assert uniform(keys[0], ()) == loop[0, 0, 0]
+    assert uniform(keys[0], (0, 3)).shape == (0, 3)
+
+
 # Errors
 
 
@@ -245,6 +313,8 @@ def test_wrong_keys_are_refused_in_one_line(key, message, monkeypatch):
     with pytest.raises(ValueError, match=message) as error:
         inspect.unwrap(complex_normal)(key, (3,))
     assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(uniform)(key, (3,))
 
 
 def test_wrong_shapes_are_refused():
@@ -252,3 +322,5 @@ def test_wrong_shapes_are_refused():
         complex_normal(jax.random.key(0), ())
     with pytest.raises(ValueError, match="`shape` must hold fewer than"):
         complex_normal(jax.random.key(0), (2**16, 2**16))
+    with pytest.raises(ValueError, match="`shape` must hold fewer than"):
+        uniform(jax.random.key(0), (2**16, 2**16))

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmimo.core.units import from_db, to_db
+from jaxmimo.core.units import from_db, noise_power, to_db
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,14 @@ def test_round_trip_in_double_precision():
 def test_limits():
     assert from_db(-jnp.inf) == 0
     assert to_db(0.0) == -jnp.inf
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_noise_power(x64):
+    # -174 dBm/Hz + 9 dB + 10 lg 20e6 = -91.9897 dBm
+    with jax.enable_x64(x64):
+        power = noise_power(20e6, 9.0)
+        np.testing.assert_allclose(power, 20e6 * 10**-19.5, rtol=1e-12 if x64 else 5e-6)
+        np.testing.assert_allclose(to_db(power) + 30, -91.98970004336, rtol=1e-6)
+        swept = noise_power(jnp.array([1.0, 2.0]), 0, -30.0)
+        np.testing.assert_allclose(swept, [1e-6, 2e-6], rtol=1e-6)

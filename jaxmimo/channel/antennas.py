@@ -1,0 +1,74 @@
+r"""Antenna arrays.
+
+The sign convention of the library: a longer path is a later phase, $e^{-j 2\pi d / \lambda}$. A
+wave from a positive angle reaches the antennas in the order of their numbers, so their phases fall
+with the number; arrays, covariances and propagation phases all hold to this.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.typing import ArrayLike
+from jaxtyping import Complex
+
+from jaxmimo.core.checks import integer, require
+
+
+def ula_steering(
+    num_antennas: int, angle: ArrayLike, spacing: ArrayLike = 0.5
+) -> Complex[Array, "*links antennas"]:
+    r"""Response of a uniform linear array to a plane wave, first antenna as the reference.
+
+    $$a_s(\varphi) = e^{-j 2\pi \Delta s \sin\varphi}, \qquad s = 0, \dots, S-1$$
+
+    Args:
+        num_antennas: $S$.
+        angle: $\varphi$ from boresight [rad], of any shape.
+        spacing: $\Delta$ [wavelengths].
+
+    Returns:
+        The shape of `angle` with an axis of antennas added at the end.
+
+    Raises:
+        ValueError: If there is no antenna.
+
+    References:
+        Tominaga et al., "On the Spectral Efficiency of D-MIMO Networks under Rician Fading",
+        eq. (2).
+    """
+    num_antennas = check_antennas(num_antennas)
+    turns = jnp.asarray(spacing) * jnp.sin(jnp.asarray(angle, jnp.result_type(float)))
+    return progressive_delay(turns, num_antennas)
+
+
+def delay(turns: Array) -> Complex[Array, "..."]:
+    r"""$e^{-j 2\pi t}$ for $t$ [turns].
+
+    Whole turns are dropped before the multiplication by $2\pi$ would round them into the phase;
+    dropping them is exact.
+    """
+    phase = 2 * np.pi * (turns - jnp.round(turns))
+    return lax.complex(jnp.cos(phase), -jnp.sin(phase))
+
+
+def progressive_delay(turns: Array, steps: int) -> Complex[Array, "*links steps"]:
+    r"""$e^{-j 2\pi t n}$ for $t$ [turns] and $n = 0, \dots, N-1$, as exact as $t$ for $N \le 4096$.
+
+    Rounding $t n$ would give every step a phase error of its own, up to $n$ times that of a number
+    near one, and could leave a covariance indefinite. The product of an integer and a number of
+    few digits is exact, and so is dropping its whole turns.
+    """
+    step = jnp.arange(steps, dtype=turns.dtype).reshape((1,) * turns.ndim + (steps,))
+    coarse = jnp.round(turns * 1024) / 1024
+    exact = coarse[..., None] * step
+    return delay(exact - jnp.round(exact) + (turns - coarse)[..., None] * step)
+
+
+def check_antennas(num_antennas: int) -> int:
+    """`num_antennas` as an `int`, refusing what is no number of antennas."""
+    num_antennas = integer("num_antennas", num_antennas)
+    require(
+        num_antennas >= 1,
+        f"`num_antennas` must be at least 1, but got {num_antennas}. Give one antenna or more.",
+    )
+    return num_antennas

@@ -1,0 +1,244 @@
+r"""Spatial covariance of scattered waves at a uniform linear array.
+
+Waves arrive at random angles $\theta$; the covariance is $R = E\{a(\theta) a(\theta)^H\}$, with
+the steering vector of `antennas.ula_steering`, a unit diagonal and so $\mathrm{tr} R = S$.
+"""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+from jaxtyping import Complex, Float, Key
+
+from jaxmimo.channel.antennas import check_antennas, progressive_delay, ula_steering
+from jaxmimo.core.checks import integer, is_traced, real_array, require
+from jaxmimo.core.randomness import uniform
+
+AngleLaw = Callable[[Float[Array, " orders"], Array], Float[Array, " orders"]]
+r"""A law of the deviation $\delta$ from the mean angle, by its characteristic function.
+
+From integer orders $n$ and the standard deviation [rad] to $\chi(n) = E\{e^{jn\delta}\}$. The law
+must be even in $\delta$, so that this is real. Deviations beyond half a turn wrap round.
+"""
+
+Covariance = Callable[[Key[Array, ""], int, ArrayLike, float], Complex[Array, "antennas antennas"]]
+"""What scatters: from (key, num_antennas, angle [rad], spacing [wavelengths]) to the covariance of
+one link. The key serves what is random about the surroundings; it may go unused."""
+
+
+def gaussian_law(order: Float[Array, " orders"], angular_std: Array) -> Float[Array, " orders"]:
+    r"""Normal deviation: $\chi(n) = e^{-n^2 \sigma^2 / 2}$."""
+    return jnp.exp(-0.5 * (order * angular_std) ** 2)
+
+
+def uniform_law(order: Float[Array, " orders"], angular_std: Array) -> Float[Array, " orders"]:
+    r"""Uniform deviation in $\pm\sqrt3\,\sigma$: $\chi(n) = \sin(u)/u$ with $u=\sqrt3\,n\sigma$."""
+    return _sinc(math.sqrt(3) * order * angular_std)
+
+
+def laplace_law(order: Float[Array, " orders"], angular_std: Array) -> Float[Array, " orders"]:
+    r"""Laplace deviation: $\chi(n) = 1 / (1 + n^2 \sigma^2 / 2)$."""
+    return 1.0 / (1.0 + 0.5 * (order * angular_std) ** 2)
+
+
+def local_scattering_covariance(
+    num_antennas: int,
+    angle: ArrayLike,
+    angular_std: ArrayLike,
+    spacing: float = 0.5,
+    law: AngleLaw = gaussian_law,
+) -> Complex[Array, "antennas antennas"]:
+    r"""Covariance of waves from around one angle, without approximation.
+
+    With the Jacobi-Anger expansion, at lag $d$ and with $z_d = 2\pi\Delta d$,
+    $$E\{e^{-j z_d \sin(\varphi + \delta)}\} = \sum_n J_n(z_d)\, e^{-jn\varphi} \chi(n).$$
+    The Bessel functions fall faster than exponentially once $n$ exceeds $z_d$, so the sum is cut
+    where they vanish to double precision, whatever the law. $J_{-n} = (-1)^n J_n$ leaves the even
+    orders to the real part and the odd ones to the imaginary part.
+
+    Args:
+        num_antennas: $S$.
+        angle: Mean angle $\varphi$ from boresight [rad].
+        angular_std: Standard deviation of $\delta$ [rad].
+        spacing: $\Delta$ [wavelengths], a plain number: Bessel functions are tabulated for it.
+        law: Law of $\delta$, such as `gaussian_law`, `uniform_law`, `laplace_law`.
+
+    Raises:
+        ValueError: If there is no antenna, or `spacing` is traced or not positive.
+
+    References:
+        The model: Bjornson, Hoydis, Sanguinetti, "Massive MIMO Networks", 2017, Section 2.6. The
+        expansion: Abramowitz, Stegun, eqs. (9.1.42)-(9.1.43).
+    """
+    num_antennas = check_antennas(num_antennas)
+    require(
+        not is_traced(spacing) and float(spacing) > 0,
+        f"`spacing` must be a plain positive number, but got {spacing}. Close over it, or make it "
+        "static.",
+    )
+    dtype = jnp.result_type(float)
+    tables = [jnp.asarray(table, dtype) for table in _bessel_tables(num_antennas, float(spacing))]
+    angle, angular_std = jnp.asarray(angle, dtype), jnp.asarray(angular_std, dtype)
+    orders = 2 * tables[0].shape[1]
+    terms = progressive_delay(angle / (2 * np.pi), orders)
+    weight = law(jnp.arange(orders, dtype=dtype), angular_std)
+    real = jnp.matmul(tables[0], (weight * terms.real)[0::2], precision="highest")
+    imag = jnp.matmul(tables[1], (weight * terms.imag)[1::2], precision="highest")
+    return _hermitian_toeplitz(real, imag)
+
+
+def clustered_covariance(
+    num_antennas: int,
+    cluster_angles: Float[Array, " clusters"],
+    angular_std: ArrayLike,
+    spacing: ArrayLike = 0.5,
+) -> Complex[Array, "antennas antennas"]:
+    r"""Covariance of waves from around several angles, deviating little from them.
+
+    $$r_d = \frac1N \sum_n e^{-j z_d \sin\varphi_n} e^{-(z_d \sigma \cos\varphi_n)^2 / 2},
+      \qquad z_d = 2\pi\Delta d$$
+
+    This is exact for a normal deviation of the sine of the angle, with standard deviation
+    $\sigma\cos\varphi_n$; to first order in $\sigma$, that is a normal deviation of the angle.
+
+    Args:
+        num_antennas: $S$.
+        cluster_angles: $\varphi_n$ from boresight [rad].
+        angular_std: $\sigma$ [rad].
+        spacing: $\Delta$ [wavelengths].
+
+    Raises:
+        ValueError: If there is no antenna.
+
+    References:
+        Ozdogan, Bjornson, Larsson, "Massive MIMO With Spatially Correlated Rician Fading
+        Channels", IEEE Trans. Commun. 2019, with the opposite sign of angles.
+    """
+    num_antennas = check_antennas(num_antennas)
+    waves = ula_steering(num_antennas, cluster_angles, spacing)
+    lag = jnp.arange(num_antennas, dtype=waves.real.dtype)
+    phase_std = 2 * np.pi * jnp.asarray(spacing) * angular_std * jnp.cos(cluster_angles)
+    damping = jnp.exp(-0.5 * (phase_std[:, None] * lag[None, :]) ** 2)
+    mean = jnp.mean(damping * waves, axis=0)
+    return _hermitian_toeplitz(mean.real, mean.imag)
+
+
+def uncorrelated(
+    key: Key[Array, ""], num_antennas: int, angle: ArrayLike, spacing: float
+) -> Complex[Array, "antennas antennas"]:
+    """Scattering from everywhere: the identity; a `Covariance`."""
+    del key, angle, spacing
+    return jnp.eye(num_antennas, dtype=jnp.result_type(complex))
+
+
+class LocalScattering(eqx.Module):
+    """`local_scattering_covariance` as a `Covariance`; its key goes unused.
+
+    Args:
+        angular_std: Standard deviation of the angles of arrival [rad].
+        law: Their law.
+    """
+
+    angular_std: Float[Array, "*sweep"]
+    law: AngleLaw = eqx.field(static=True)
+
+    def __init__(self, *, angular_std: ArrayLike, law: AngleLaw = gaussian_law) -> None:
+        self.angular_std = real_array("angular_std", angular_std, minimum=0.0)
+        self.law = law
+
+    def __call__(
+        self, key: Key[Array, ""], num_antennas: int, angle: ArrayLike, spacing: float
+    ) -> Complex[Array, "antennas antennas"]:
+        """Covariance around `angle` [rad] for `spacing` [wavelengths]."""
+        del key
+        return local_scattering_covariance(num_antennas, angle, self.angular_std, spacing, self.law)
+
+
+class ScatteringClusters(eqx.Module):
+    r"""`clustered_covariance` as a `Covariance`, with clusters uniform in $\varphi \pm$ `spread`.
+
+    Args:
+        angular_std: Standard deviation of the angles within a cluster [rad]; 5 degrees.
+        num_clusters: Number of clusters per link.
+        spread: Largest distance of a cluster from the direct path's angle $\varphi$ [rad]; 40
+            degrees.
+
+    Raises:
+        ValueError: If there is no cluster, or a value is negative or not finite.
+
+    References:
+        Ozdogan et al., whose numerical results use these defaults.
+    """
+
+    angular_std: Float[Array, "*sweep"]
+    spread: Float[Array, "*sweep"]
+    num_clusters: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        *,
+        angular_std: ArrayLike = math.pi / 36,
+        num_clusters: int = 6,
+        spread: ArrayLike = 2 * math.pi / 9,
+    ) -> None:
+        self.angular_std = real_array("angular_std", angular_std, minimum=0.0)
+        self.spread = real_array("spread", spread, minimum=0.0)
+        self.num_clusters = integer("num_clusters", num_clusters)
+        require(
+            self.num_clusters >= 1,
+            f"`num_clusters` must be at least 1, but got {num_clusters}. "
+            "Use `uncorrelated` for scattering from everywhere.",
+        )
+
+    def __call__(
+        self, key: Key[Array, ""], num_antennas: int, angle: ArrayLike, spacing: float
+    ) -> Complex[Array, "antennas antennas"]:
+        """Covariance with clusters around `angle` [rad] for `spacing` [wavelengths]."""
+        places = 2 * uniform(key, (self.num_clusters,)) - 1
+        cluster_angles = jnp.asarray(angle) + self.spread * places
+        return clustered_covariance(num_antennas, cluster_angles, self.angular_std, spacing)
+
+
+@lru_cache(maxsize=64)
+def _bessel_tables(num_antennas: int, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """Terms of the expansion, lags by orders: even orders, odd orders; doubled above order 0.
+
+    $J_n(z)$ is below 1e-20 from $n = z + 13 z^{1/3} + 10$ on.
+    """
+    from scipy.special import jv  # here, since importing it takes long
+
+    argument = 2 * np.pi * spacing * np.arange(num_antennas)
+    half = math.ceil((argument[-1] + 13 * np.cbrt(argument[-1]) + 10) / 2)
+    table = 2 * jv(np.arange(2 * half), argument[:, None])
+    table[:, 0] /= 2
+    table.flags.writeable = False
+    return table[:, 0::2], table[:, 1::2]
+
+
+def _hermitian_toeplitz(
+    real: Float[Array, " antennas"], imag: Float[Array, " antennas"]
+) -> Complex[Array, "antennas antennas"]:
+    """Matrix of its first column."""
+    antenna = np.arange(real.size)
+    lag = antenna[:, None] - antenna[None, :]
+    # The element of lag d is at S - 1 + d.
+    both_real = jnp.concatenate([real[:0:-1], real])
+    both_imag = jnp.concatenate([-imag[:0:-1], imag])
+    place = lag + real.size - 1
+    return both_real[place] + 1j * both_imag[place]
+
+
+def _sinc(u: Array) -> Array:
+    """sin(u) / u, by its series near zero, where the quotient's gradient is lost to rounding."""
+    near = jnp.abs(u) < 0.5
+    far = jnp.where(near, 1.0, u)
+    square = jnp.where(near, u, 0.0) ** 2
+    series = jnp.ones_like(u)
+    for n in range(7, 0, -1):
+        series = 1.0 - square / (2 * n * (2 * n + 1)) * series
+    return jnp.where(near, series, jnp.sin(far) / far)

@@ -1,0 +1,104 @@
+"""Where APs and users stand, and the distances and angles between them.
+
+Positions are (x, y) on the ground [m]. Every array lies along y, with its boresight along +x.
+"""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+from jaxtyping import Float, Key
+
+from jaxmimo.core.checks import integer, require
+from jaxmimo.core.randomness import uniform
+
+
+def ap_grid(num_aps: int, side: ArrayLike) -> Float[Array, "aps 2"]:
+    """Centres of the cells of a grid over the square [0, side]^2.
+
+    The grid has r rows along y and c columns along x; r is the largest divisor of `num_aps` that
+    does not exceed its square root, so a prime number of APs stands in one row. APs are numbered
+    along x first.
+
+    Args:
+        num_aps: Q = r c.
+        side: Side of the square [m].
+
+    Raises:
+        ValueError: If there is no AP.
+    """
+    num_aps = integer("num_aps", num_aps)
+    require(num_aps >= 1, f"`num_aps` must be at least 1, but got {num_aps}. Give one AP or more.")
+    rows = max(r for r in range(1, math.isqrt(num_aps) + 1) if num_aps % r == 0)
+    columns = num_aps // rows
+    x = np.tile((np.arange(columns) + 0.5) / columns, rows)
+    y = np.repeat((np.arange(rows) + 0.5) / rows, columns)
+    dtype = jnp.result_type(float)
+    return jnp.asarray(side, dtype) * jnp.asarray(np.stack([x, y], axis=-1), dtype)
+
+
+def uniform_positions(key: Key[Array, ""], count: int, side: ArrayLike) -> Float[Array, "count 2"]:
+    """Independent positions, uniform in the square [0, side]^2.
+
+    Fewer positions are the first of more.
+
+    Args:
+        key: Typed key; use it once.
+        count: Number of positions.
+        side: Side of the square [m].
+    """
+    places = uniform(key, (count, 2))
+    return jnp.asarray(side, places.dtype) * places
+
+
+def distance_3d(
+    ap_positions: Float[Array, "aps 2"],
+    user_positions: Float[Array, "users 2"],
+    height_difference: ArrayLike,
+) -> Float[Array, "aps users"]:
+    r"""Distance [m] from every AP to every user, $\sqrt{\Delta x^2 + \Delta y^2 + \Delta z^2}$.
+
+    Where AP and user meet, which takes a height difference of zero, the gradient is zero.
+
+    Args:
+        ap_positions: Positions of the APs [m].
+        user_positions: Positions of the users [m].
+        height_difference: $\Delta z$, height of the APs over the users [m].
+    """
+    offset = _offsets(ap_positions, user_positions)
+    squared = jnp.sum(offset**2, axis=-1) + jnp.asarray(height_difference) ** 2
+    apart = _is_normal(squared)
+    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1.0)), 0.0)
+
+
+def azimuth(
+    ap_positions: Float[Array, "aps 2"], user_positions: Float[Array, "users 2"]
+) -> Float[Array, "aps users"]:
+    r"""Angle [rad] from the boresight of every AP to every user, in the ground plane.
+
+    $$\varphi = \mathrm{atan2}(\Delta y, \Delta x)$$
+
+    A user exactly under an AP is at angle zero, with gradient zero.
+
+    Args:
+        ap_positions: Positions of the APs [m].
+        user_positions: Positions of the users [m].
+    """
+    offset = _offsets(ap_positions, user_positions)
+    apart = _is_normal(jnp.sum(offset**2, axis=-1))
+    dx = jnp.where(apart, offset[..., 0], 1.0)
+    dy = jnp.where(apart, offset[..., 1], 0.0)
+    return jnp.arctan2(dy, dx)
+
+
+def _offsets(
+    ap_positions: Float[Array, "aps 2"], user_positions: Float[Array, "users 2"]
+) -> Float[Array, "aps users 2"]:
+    return user_positions[None, :, :] - ap_positions[:, None, :]
+
+
+def _is_normal(squared: Float[Array, "aps users"]) -> Array:
+    """Whether a squared distance is so far from underflow that gradients can divide by it."""
+    return squared >= jnp.finfo(squared.dtype).tiny
