@@ -1,0 +1,256 @@
+r"""Batches of small complex matrices in plain XLA operations: matrix axes first, batch axes last.
+
+With the batch last, every operation is a long vector operation on CPUs and a coalesced one on
+GPUs, and real and imaginary parts in arrays of their own keep XLA's loops vectorized. No LAPACK:
+several batched LAPACK calls in one program can hang a CPU with two cores under jax 0.10, and each
+costs more than the sweeps below.
+
+Products and eliminations are loops over rank-one updates. The loops are also what keeps XLA on
+CPUs from recomputing a product in each of its readers, as it does with sums written out.
+"""
+
+from collections.abc import Callable
+from typing import Any, Union
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.custom_batching import custom_vmap
+from jax.typing import ArrayLike
+from jaxtyping import Complex, Float
+
+_ROWS_AT_ONCE = 3
+"""Rank-one updates per step of a product: fewer passes over memory, of which more gain nothing."""
+
+
+class Parts(eqx.Module):
+    """A complex array as two real ones."""
+
+    real: Float[Array, "..."]
+    imag: Float[Array, "..."]
+
+    @staticmethod
+    def of(array: Complex[Array, "..."]) -> "Parts":
+        """Parts of a complex array."""
+        return Parts(array.real, array.imag)
+
+    @staticmethod
+    def zeros(shape: tuple[int, ...]) -> "Parts":
+        """An array of zeros."""
+        return Parts(jnp.zeros(shape), jnp.zeros(shape))
+
+    def merged(self) -> Complex[Array, "..."]:
+        """The complex array."""
+        return lax.complex(self.real, self.imag)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the complex array."""
+        return self.real.shape
+
+    @property
+    def power(self) -> Array:
+        """Squared modulus."""
+        return self.real * self.real + self.imag * self.imag
+
+    @property
+    def adjoint(self) -> "Parts":
+        """Conjugate transpose of the matrices on the first two axes."""
+        return Parts(jnp.swapaxes(self.real, 0, 1), -jnp.swapaxes(self.imag, 0, 1))
+
+    def conj(self) -> "Parts":
+        """Complex conjugate."""
+        return Parts(self.real, -self.imag)
+
+    def reshape(self, *shape: int) -> "Parts":
+        """The same numbers in another shape."""
+        return Parts(self.real.reshape(*shape), self.imag.reshape(*shape))
+
+    @staticmethod
+    def joined(*arrays: "Parts", axis: int = 0) -> "Parts":
+        """Arrays one after another."""
+        return Parts(
+            jnp.concatenate([a.real for a in arrays], axis),
+            jnp.concatenate([a.imag for a in arrays], axis),
+        )
+
+    def __getitem__(self, index: object) -> "Parts":
+        return Parts(self.real[index], self.imag[index])  # pyright: ignore[reportArgumentType]
+
+    def __add__(self, other: "Parts") -> "Parts":
+        return Parts(self.real + other.real, self.imag + other.imag)
+
+    def __sub__(self, other: "Parts") -> "Parts":
+        return Parts(self.real - other.real, self.imag - other.imag)
+
+    def __mul__(self, other: Union["Parts", ArrayLike]) -> "Parts":
+        if isinstance(other, Parts):
+            return Parts(
+                self.real * other.real - self.imag * other.imag,
+                self.real * other.imag + self.imag * other.real,
+            )
+        return Parts(self.real * other, self.imag * other)
+
+
+def adjoint_product(a: Parts, b: Parts) -> Parts:
+    """`A^H B` of matrices (m, i) and (m, k) whose batch axes broadcast."""
+    rows, batch = a.shape[0], jnp.broadcast_shapes(a.shape[2:], b.shape[2:])
+
+    def add_rows(first: ArrayLike, count: int, total: Parts) -> Parts:
+        for m in range(count):
+            a_m, b_m = entry(a, first + m, 0), entry(b, first + m, 0)
+            total = total + a_m[:, None].conj() * b_m[None]
+        return total
+
+    def add_next(step: Array, total: Parts) -> Parts:
+        return add_rows(rest + step * _ROWS_AT_ONCE, _ROWS_AT_ONCE, total)
+
+    rest = rows % _ROWS_AT_ONCE
+    start = add_rows(0, rest, Parts.zeros((a.shape[1], b.shape[1], *batch)))
+    return lax.fori_loop(0, rows // _ROWS_AT_ONCE, add_next, start)
+
+
+def diagonal(a: Float[Array, "n n *batch"]) -> Float[Array, "n *batch"]:
+    """Diagonals of real matrices."""
+    return jnp.stack([a[i, i] for i in range(a.shape[0])])
+
+
+def batch_stays_last(function: Callable[[Parts], Any], first_batch_axis: int) -> Callable:
+    """Make `jax.vmap` of a function of matrices add to their batch instead of a first axis.
+
+    So one realization's kernel is as fast under `vmap` as a batch that was laid out by hand. All
+    batch axes reach the function as one.
+
+    Args:
+        function: From matrices (rows, columns, batch) to an array, or `Parts`, whose last axis is
+            the batch. It is not differentiated: give what calls it a rule.
+        first_batch_axis: Where the batch begins in its result.
+    """
+
+    @custom_vmap
+    def with_batch(a: Parts) -> Any:
+        batch = a.shape[2:]
+        result = function(a.reshape(*a.shape[:2], -1))
+        return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-1], *batch), result)
+
+    @with_batch.def_vmap
+    def over_one_more(size: int, batched: list[Parts], a: Parts) -> tuple[Any, Any]:
+        def into_batch(leaf: Array, batched: bool) -> Array:
+            if batched:
+                return jnp.moveaxis(leaf, 0, 2)
+            return jnp.broadcast_to(leaf[:, :, None], (*leaf.shape[:2], size, *leaf.shape[2:]))
+
+        result = with_batch(jax.tree.map(into_batch, a, batched[0]))
+        result = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, first_batch_axis, 0), result)
+        return result, jax.tree.map(lambda _: True, result)
+
+    return with_batch
+
+
+@jax.custom_jvp
+def inverse(a: Parts) -> Parts:
+    """Inverse of Hermitian positive definite matrices, by the sweep operator.
+
+    Where a pivot falls below the rounding error of its diagonal entry, so that the matrix is
+    singular in this precision, it is raised to that: the inverse is then large but finite.
+    """
+    return _inverse(a)
+
+
+@inverse.defjvp
+def _inverse_jvp(primals: tuple[Parts], tangents: tuple[Parts]) -> tuple[Parts, Parts]:
+    b = inverse(*primals)
+    (change,) = tangents
+    return b, adjoint_product(b, adjoint_product(change.adjoint, b)) * -1.0
+
+
+def _swept(a: Parts) -> Parts:
+    floor = _least_pivots(a)
+
+    def pivot(a: Parts, p: ArrayLike) -> tuple[Parts, Parts, Array]:
+        """Column p, the same over the pivot, and the inverse of the pivot."""
+        column = entry(a, p, 1)
+        value = lax.dynamic_index_in_dim(column.real, p, 0, keepdims=False)
+        at_least = lax.dynamic_index_in_dim(floor, p, 0, keepdims=False)
+        inverse_pivot = 1.0 / jnp.maximum(value, at_least)
+        return column, column * inverse_pivot[None], inverse_pivot
+
+    def sweep(p: Array, state: tuple[Parts, Parts, Parts, Array]) -> tuple:
+        a, column, scaled, inverse_pivot = state
+        a = a - scaled[:, None] * column[None].conj()
+        a = replaced(a, scaled[None].conj(), p, axis=0)
+        a = replaced(a, scaled[:, None], p, axis=1)
+        corner = (p, p, jnp.zeros_like(p))
+        pivot_entry = inverse_pivot[None, None] * -1.0
+        a = Parts(
+            lax.dynamic_update_slice(a.real, pivot_entry, corner),
+            lax.dynamic_update_slice(a.imag, jnp.zeros_like(pivot_entry), corner),
+        )
+        # The next pivot's column is carried along, so that XLA computes it once and keeps it.
+        return (a, *pivot(a, p + 1))
+
+    return lax.fori_loop(0, a.shape[0], sweep, (a, *pivot(a, 0)))[0] * -1.0
+
+
+_inverse = batch_stays_last(_swept, first_batch_axis=2)
+
+
+@jax.custom_jvp
+def cholesky(a: Parts) -> Parts:
+    """Lower triangular F with F F^H = A, for Hermitian positive semidefinite matrices.
+
+    As much as rounding takes is added to the diagonal, so that singular matrices have a factor
+    and a gradient, too.
+    """
+    return _cholesky(a)
+
+
+@cholesky.defjvp
+def _cholesky_jvp(primals: tuple[Parts], tangents: tuple[Parts]) -> tuple[Parts, Parts]:
+    flat = [a.reshape(*a.shape[:2], -1) for a in (*primals, *tangents)]
+    factor, change = jax.jvp(_eliminated, flat[:1], flat[1:])
+    return factor.reshape(*primals[0].shape), change.reshape(*primals[0].shape)
+
+
+def _eliminated(a: Parts) -> Parts:
+    size, limits = a.shape[0], jnp.finfo(a.real.dtype)
+    added = 4 * size * limits.eps * diagonal(a.real)
+    floor = _least_pivots(a)
+    rows = jnp.arange(size)[:, None]
+
+    def eliminate(j: Array, state: tuple[Parts, Parts]) -> tuple[Parts, Parts]:
+        rest, factor = state
+        column = entry(rest, j, 1)
+        pivot = lax.dynamic_index_in_dim(column.real + added, j, 0, keepdims=True)
+        pivot = jnp.maximum(pivot, lax.dynamic_index_in_dim(floor, j, 0, keepdims=True))
+        below = column * jnp.where(rows > j, lax.rsqrt(pivot), 0.0)
+        column = Parts(jnp.where(rows == j, jnp.sqrt(pivot), below.real), below.imag)
+        return rest - below[:, None] * below[None].conj(), replaced(factor, column[:, None], j, 1)
+
+    return lax.fori_loop(0, size, eliminate, (a, Parts.zeros(a.shape)))[1]
+
+
+_cholesky = batch_stays_last(_eliminated, first_batch_axis=2)
+
+
+def _least_pivots(a: Parts) -> Float[Array, "n batch"]:
+    """Smallest pivots that mean something, or whose inverse squared is finite at least."""
+    limits = jnp.finfo(a.real.dtype)
+    return limits.eps * diagonal(a.real) + 4 * limits.tiny**0.5
+
+
+def entry(a: Parts, index: ArrayLike, axis: int) -> Parts:
+    """One row (axis 0) or column (axis 1)."""
+    return Parts(
+        lax.dynamic_index_in_dim(a.real, index, axis, keepdims=False),
+        lax.dynamic_index_in_dim(a.imag, index, axis, keepdims=False),
+    )
+
+
+def replaced(a: Parts, new: Parts, index: Array, axis: int) -> Parts:
+    """The matrices with one row or column replaced."""
+    return Parts(
+        lax.dynamic_update_slice_in_dim(a.real, new.real, index, axis),
+        lax.dynamic_update_slice_in_dim(a.imag, new.imag, index, axis),
+    )
