@@ -20,7 +20,7 @@ from jax import Array
 from jaxtyping import Key, PyTree
 
 from jaxmimo.core.checks import integer, is_traced, require
-from jaxmimo.simulation.block_sums import block_sums
+from jaxmimo.simulation.block_sums import block_sums, share_alignment, sums_in_double
 from jaxmimo.simulation.jackknife import block_counts, jackknife, num_blocks
 
 
@@ -173,12 +173,11 @@ def _concrete_run(
 ) -> Estimate:
     """The run in parts, whose sums are added in double precision on the host."""
     blocks = num_blocks(realizations)
+    alignment = share_alignment(realizations, blocks)
     whole = not (target_error or progress)
     total, estimate = None, None
     for start, stop in _parts(realizations, blocks, whole=whole):
-        bounds = jnp.asarray(start), jnp.asarray(stop)  # traced, or each part would compile
-        part = _jitted_block_sums(sample, key, *bounds, blocks, batch_size)
-        part = jax.tree.map(_to_double, part)
+        part = sums_in_double(sample, key, start, stop, blocks, batch_size, alignment)
         _check_finite(part)
         total = part if total is None else jax.tree.map(np.add, total, part)
         if whole and stop < realizations:
@@ -206,23 +205,6 @@ def _parts(realizations: int, blocks: int, *, whole: bool) -> Iterator[tuple[int
         stop = min(start + math.ceil(step / blocks) * blocks, realizations)
         yield start, stop
         start = stop
-
-
-@eqx.filter_jit
-def _jitted_block_sums(
-    sample: Callable[[Array], PyTree[Array]],
-    key: Array,
-    start: Array,
-    stop: Array,
-    blocks: int,
-    batch_size: int | None,
-) -> PyTree[Array]:
-    return block_sums(sample, key, start, stop, blocks, batch_size)
-
-
-def _to_double(array: Array) -> np.ndarray:
-    wide = np.complex128 if jnp.iscomplexobj(array) else np.float64
-    return np.asarray(array).astype(wide)
 
 
 def _estimate_in_double(
