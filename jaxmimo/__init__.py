@@ -8,9 +8,18 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxmimo import cell_free_iqi
+    from jaxmimo import cell_free_iqi, distributed_rician
+    from jaxmimo.channel.correlation import local_scattering_covariance
     from jaxmimo.core.randomness import complex_normal
+    from jaxmimo.rates.metrics import condition_number, vector_correlation
+    from jaxmimo.rates.sinr import uplink_sinr
     from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
+    from jaxmimo.transceiver.combining import (
+        error_aware_mmse_combiner,
+        mmse_combiner,
+        mr_combiner,
+        zf_combiner,
+    )
     from jaxmimo.transceiver.hardware import IQImbalance
 
 __version__ = version("jaxmimo")
@@ -20,15 +29,39 @@ _HOMES = {
     "Estimate": "jaxmimo.simulation.monte_carlo",
     "IQImbalance": "jaxmimo.transceiver.hardware",
     "complex_normal": "jaxmimo.core.randomness",
+    "condition_number": "jaxmimo.rates.metrics",
+    "error_aware_mmse_combiner": "jaxmimo.transceiver.combining",
+    "local_scattering_covariance": "jaxmimo.channel.correlation",
+    "mmse_combiner": "jaxmimo.transceiver.combining",
     "monte_carlo": "jaxmimo.simulation.monte_carlo",
+    "mr_combiner": "jaxmimo.transceiver.combining",
+    "uplink_sinr": "jaxmimo.rates.sinr",
+    "vector_correlation": "jaxmimo.rates.metrics",
+    "zf_combiner": "jaxmimo.transceiver.combining",
 }
+_SYSTEMS = ("cell_free_iqi", "distributed_rician")
 
-__all__ = ["Estimate", "IQImbalance", "cell_free_iqi", "complex_normal", "monte_carlo"]
+__all__ = [
+    "Estimate",
+    "IQImbalance",
+    "cell_free_iqi",
+    "complex_normal",
+    "condition_number",
+    "distributed_rician",
+    "error_aware_mmse_combiner",
+    "local_scattering_covariance",
+    "mmse_combiner",
+    "monte_carlo",
+    "mr_combiner",
+    "uplink_sinr",
+    "vector_correlation",
+    "zf_combiner",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "cell_free_iqi":
-        return import_module("jaxmimo.cell_free_iqi")
+    if name in _SYSTEMS:
+        return import_module(f"jaxmimo.{name}")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'jaxmimo' has no attribute {name!r}")

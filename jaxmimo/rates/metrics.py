@@ -1,0 +1,82 @@
+"""How hard users are to tell apart: correlation of channel vectors, condition of the channel."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Complex, Float
+
+from jaxmimo.core.checks import require
+from jaxmimo.core.singular_values import singular_values
+from jaxmimo.core.small_matrices import Parts, adjoint_product, cholesky
+
+
+@jax.jit
+def vector_correlation(
+    cov_x: Complex[Array, "antennas antennas"],
+    cov_y: Complex[Array, "antennas antennas"],
+    cross_cov: Complex[Array, "antennas antennas"],
+) -> Complex[Array, ""]:
+    r"""Correlation coefficient of two random vectors.
+
+    $$\rho = \frac{\mathrm{tr}\, \Sigma_{XY}}
+        {\mathrm{tr}\, (\Sigma_X^{1/2} \Sigma_Y \Sigma_X^{1/2})^{1/2}}$$
+
+    The denominator is the nuclear norm of $F_X^H F_Y$ for any factors $F F^H = \Sigma$, computed
+    from Cholesky factors: the two nested square roots would lose half of the digits.
+
+    Args:
+        cov_x: $\Sigma_X = E\{x x^H\}$, not centred: the mean of a channel belongs to it.
+        cov_y: $\Sigma_Y = E\{y y^H\}$.
+        cross_cov: $\Sigma_{XY} = E\{x y^H\}$.
+
+    Returns:
+        $\rho$, of modulus at most 1; 0 where a vector is zero.
+
+    References:
+        Tominaga et al., "On the Spectral Efficiency of D-MIMO Networks under Rician Fading",
+        eq. (15); Puccetti, "Measuring Linear Correlation Between Random Vectors", 2022.
+    """
+    x, y = cholesky(Parts.of(cov_x)), cholesky(Parts.of(cov_y))
+    return correlation_of_factors(x, y, jnp.trace(cross_cov))
+
+
+def correlation_of_factors(
+    x: Parts, y: Parts, trace: Complex[Array, "*batch"]
+) -> Complex[Array, "*batch"]:
+    r"""`vector_correlation` for covariances given by factors $\Sigma = F F^H$, batch axes last.
+
+    Args:
+        x: Factor of $\Sigma_X$, shape (antennas, any, *batch).
+        y: Factor of $\Sigma_Y$, likewise.
+        trace: $\mathrm{tr}\, \Sigma_{XY}$.
+    """
+    nuclear_norm = singular_values(adjoint_product(x, y)).sum(0)
+    positive = nuclear_norm > 0
+    return jnp.where(positive, trace / jnp.where(positive, nuclear_norm, 1.0), 0.0)
+
+
+@jax.jit
+def condition_number(h: Complex[Array, "antennas users"]) -> Float[Array, ""]:
+    r"""Condition number $\sigma_{\max} / \sigma_{\min}$ of a channel matrix, in the 2-norm.
+
+    Its mean over realizations is heavy-tailed where users are as many as antennas; average
+    $\log_{10}$ of it, or take the median.
+
+    Args:
+        h: Channels [linear amplitude].
+
+    Returns:
+        At least 1; infinite for a singular matrix.
+
+    References:
+        Tominaga et al., eq. (17).
+    """
+    require(0 not in h.shape, f"`h` must not be empty, but has shape {h.shape}.")
+    return condition_of(singular_values(Parts.of(h)))
+
+
+def condition_of(values: Float[Array, "k *batch"]) -> Float[Array, "*batch"]:
+    """Largest over smallest of singular values; infinite where the smallest is zero."""
+    largest, smallest = values.max(0), values.min(0)
+    positive = smallest > 0
+    return jnp.where(positive, largest / jnp.where(positive, smallest, 1.0), jnp.inf)

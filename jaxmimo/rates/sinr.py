@@ -1,0 +1,76 @@
+"""SINR and spectral efficiency of the uplink after linear combining."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+from jaxtyping import Complex, Float
+
+from jaxmimo.core.small_matrices import Parts, adjoint_product
+from jaxmimo.transceiver.combining import sum_of_columns
+
+
+@jax.jit
+def uplink_sinr(
+    combiner: Complex[Array, "antennas users"],
+    h: Complex[Array, "antennas users"],
+    power: ArrayLike,
+    noise_power: ArrayLike,
+) -> Float[Array, " users"]:
+    r"""Instantaneous SINR of each user, with the channels that are, not those estimated.
+
+    $$\mathrm{SINR}_k = \frac{p_k |v_k^H h_k|^2}
+        {\sum_{i \ne k} p_i |v_k^H h_i|^2 + \sigma^2 \|v_k\|^2}$$
+
+    Args:
+        combiner: Combining vectors; column k serves user k. Their scale does not matter.
+        h: Channels [linear amplitude].
+        power: Transmit power, one number or one per user [W].
+        noise_power: $\sigma^2$ [W].
+
+    Returns:
+        SINR [linear]; zero where the combiner is zero.
+
+    References:
+        Tominaga et al., "On the Spectral Efficiency of D-MIMO Networks under Rician Fading",
+        eq. (11).
+    """
+    users = h.shape[1]
+    amplitude = jnp.sqrt(jnp.broadcast_to(jnp.asarray(power, h.real.dtype), (users,)))
+    # Combiners of unit norm keep the squares below within the range of single precision.
+    v = Parts.of(combiner)
+    norms = v.power.sum(0)
+    scale = jnp.where(norms > 0, 1.0 / jnp.sqrt(jnp.where(norms > 0, norms, 1.0)), 0.0)
+    gains = adjoint_product(v * scale[None], Parts.of(h) * amplitude[None])
+    return sinr_of_gains(gains, jnp.where(norms > 0, noise_power, 0.0))
+
+
+def sinr_of_gains(
+    gains: Parts, noise: Float[Array, "users *batch"]
+) -> Float[Array, "users *batch"]:
+    """SINR from the gains (users, users, *batch) of all users, in rows, to each combiner's output.
+
+    Args:
+        gains: Entry (k, i) is the amplitude with which user i arrives at the output of user k.
+        noise: Noise power at each output.
+    """
+    # Interference is summed without the diagonal: taking the diagonal off the sum would leave
+    # rounding errors larger than the interference that zero forcing leaves.
+    own = np.eye(gains.shape[0], dtype=bool).reshape(
+        *gains.shape[:2], *[1] * (len(gains.shape) - 2)
+    )
+    power = gains.power
+    signal = sum_of_columns(jnp.where(own, power, 0.0))
+    disturbance = sum_of_columns(jnp.where(own, 0.0, power)) + noise
+    heard = disturbance > 0
+    return jnp.where(heard, signal / jnp.where(heard, disturbance, 1.0), 0.0)
+
+
+def spectral_efficiency(sinr: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    r"""Instantaneous SE $\log_2(1 + \mathrm{SINR})$ [bit/s/Hz].
+
+    References:
+        Tominaga et al., eq. (13), before the expectation.
+    """
+    return jnp.log1p(sinr) / np.log(2.0)
