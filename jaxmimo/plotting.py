@@ -4,12 +4,17 @@ Figures are made without `pyplot`, so that nothing global changes and no display
 from `pyplot` are welcome as the argument `ax`.
 """
 
+from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from jaxmimo.simulation.results import atomic_path
@@ -87,9 +92,16 @@ def curve_with_points(
     ax.plot([], [], label=label, **(line if mean is None else line | points))
 
 
-def legend_beside(ax: Axes, title: str | None = None) -> None:
-    """Put the legend to the right of the axes, where it cannot cover data."""
+def legend_beside(ax: Axes, title: str | None = None, keys: Sequence[Artist] | None = None) -> None:
+    """Put the legend to the right of the axes, where it cannot cover data.
+
+    Args:
+        ax: Axes with labelled curves.
+        title: Title of the legend.
+        keys: Its entries; the labelled curves if None.
+    """
     ax.legend(
+        handles=keys,
         title=title,
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
@@ -97,6 +109,90 @@ def legend_beside(ax: Axes, title: str | None = None) -> None:
         frameon=False,
         fontsize=10,
         title_fontsize=10,
+        alignment="left",
+    )
+
+
+def panel_grid(
+    rows: int, columns: int, *, panel_size: tuple[float, float] = (4.2, 3.4)
+) -> np.ndarray:
+    """A new figure of panels in the shared style.
+
+    Args:
+        rows: Rows of panels.
+        columns: Columns of panels.
+        panel_size: Width and height of a panel [inches].
+
+    Returns:
+        The axes, shape (rows, columns).
+    """
+    size = (columns * panel_size[0] + 1.8, rows * panel_size[1])
+    figure = Figure(figsize=size, dpi=150)
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.1)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        new_axes(ax)
+    return axes
+
+
+def share_limits(axes: np.ndarray) -> None:
+    """Give all these axes the limits that hold what each of them shows."""
+    for name in ("xlim", "ylim") if axes.size else ():
+        limits = np.array([getattr(ax, f"get_{name}")() for ax in axes.flat])
+        for ax in axes.flat:
+            ax.set(**{name: (limits[:, 0].min(), limits[:, 1].max())})
+
+
+def panels_of(dataset: xr.Dataset, dims: Sequence[str]) -> Iterator[tuple[dict, xr.Dataset]]:
+    """The parts of `dataset` along `dims`, each with the values that select it.
+
+    Dimensions that were selected away before count as having the one value that is left.
+    """
+    whole = with_dimensions(dataset, dims)
+    for values in product(*(whole[dim].values for dim in dims)):
+        chosen = dict(zip(dims, values, strict=True))
+        yield chosen, whole.sel(chosen)
+
+
+def with_dimensions(dataset: xr.Dataset, dims: Sequence[str]) -> xr.Dataset:
+    """`dataset` with those of `dims` put back, with length 1, that were selected away."""
+    return dataset.expand_dims([dim for dim in dims if dim not in dataset.dims])
+
+
+def one_panel(dataset: xr.Dataset, dims: Sequence[str]) -> xr.Dataset:
+    """The only part of `dataset` along `dims`.
+
+    Raises:
+        ValueError: If there are several.
+    """
+    several = [dim for dim in dims if dim in dataset.dims and dataset.sizes[dim] > 1]
+    if several:
+        raise ValueError(
+            f"`ax` takes one panel, but the dataset holds several. Select {' and '.join(several)} "
+            "with `dataset.sel(...)`, or leave `ax` out."
+        )
+    return next(part for _, part in panels_of(dataset, dims))
+
+
+def legend_key(
+    label: str, *, color: str = "0.25", linestyle: str = "-", marker: str = ""
+) -> Line2D:
+    """An entry for a legend that explains colours and styles rather than curves."""
+    style: dict[str, Any] = {"color": color, "linestyle": linestyle, "marker": marker}
+    return Line2D([], [], label=label, markersize=5.5, markerfacecolor="white", **style)
+
+
+def legend_beside_panels(
+    axes: np.ndarray, keys: Sequence[Artist], title: str | None = None
+) -> None:
+    """Put one legend for all panels to their right."""
+    axes.flat[0].get_figure().legend(
+        handles=list(keys),
+        title=title,
+        loc="outside right upper",
+        frameon=False,
+        fontsize=11,
+        title_fontsize=11,
         alignment="left",
     )
 

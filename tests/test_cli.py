@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
 
 from jaxmimo.cli import main
+from jaxmimo.cli.display import _compact_cell, _result_tables, _without_asides
 from jaxmimo.plotting import curve_with_points, new_axes
 from jaxmimo.studies.study import Claim, Progress, Study
 
@@ -203,9 +206,94 @@ def test_progress_bars_on_a_terminal(monkeypatch, capsys):
 
 
 def test_long_tables_are_cut_and_say_so(capsys, monkeypatch):
-    monkeypatch.setattr("jaxmimo.cli.display.MAX_ROWS", 4)
+    monkeypatch.setattr("jaxmimo.cli.display.MAX_ROWS", 1)
     assert main(["run", "dummy-study"]) == 0
-    assert "2 more rows are in the file" in capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())  # captions of narrow tables are wrapped
+    assert out.count("1 more rows are in the file") == 3
+
+
+def many_curves():
+    """156 points on 12 curves, with errors, a distribution function and a fixed parameter."""
+    shape = (2, 6, 13)
+    values = np.linspace(1.0, 2.0, 156).reshape(shape)
+    dims = ("scattering", "num_aps", "kappa")
+    label = {"long_name": "SE", "units": "bit/s/Hz"}
+    return xr.Dataset(
+        {
+            "se": (dims, values, label),
+            "se_std_error": (dims, np.full(shape, 0.0123), label),
+            "se_cdf": ((*dims, "level"), np.zeros((*shape, 2))),
+            "se_cdf_std_error": ((*dims, "level"), np.zeros((*shape, 2))),
+            "drawn": ("num_aps", np.arange(6) + 100),
+        },
+        coords={
+            "scattering": ["none", "local"],
+            "num_aps": ("num_aps", [1, 2, 4, 8, 16, 32], {"long_name": "APs Q"}),
+            "kappa": ("kappa", np.arange(-20.0, 41, 5), {"long_name": "Factor", "units": "dB"}),
+            "num_users": 10,
+            "level": [0.0, 1.0],
+        },
+    )
+
+
+def printed(dataset, width):
+    console = Console(width=width, file=io.StringIO())
+    for table in _result_tables(_without_asides(dataset), width):
+        console.print(table)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    return text
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (200, np.arange(-20, 41, 5)),
+        (120, np.arange(-20, 41, 10)),
+        (80, [-20, -5, 10, 25, 40]),
+        (40, [40]),
+    ],
+)
+def test_a_table_with_too_many_points_has_a_row_a_curve(width, columns):
+    text = printed(many_curves(), width)
+    assert "SE [bit/s/Hz] by Factor [dB]" in " ".join(text.split())
+    (head,) = (line for line in text.splitlines() if "40" in line and "(" not in line)
+    assert head.replace("\u2503", " ").split()[-len(columns) :] == [str(c) for c in columns]
+    rows = [line for line in text.splitlines() if "none" in line or "local" in line]
+    assert len(rows) == 12
+    assert all(row.count("(12)") == len(columns) for row in rows)
+    assert "2.000(12)" in rows[-1]
+    left_out = f"{len(columns)} of 13 columns are shown" in " ".join(text.split())
+    assert left_out == (len(columns) < 13)
+
+
+def test_tables_leave_out_distributions_and_fixed_parameters():
+    text = printed(many_curves(), 200)
+    assert "level" not in text
+    assert "num_users" not in text
+    assert "105" in text  # what has no values along the curves has a table of its own
+
+
+def test_curves_beyond_the_most_rows_are_counted(monkeypatch):
+    monkeypatch.setattr("jaxmimo.cli.display.MAX_ROWS", 10)
+    assert "2 more rows are in the file" in printed(many_curves(), 200)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "cell"),
+    [
+        (1.2345, 0.0123, "1.234(12)"),
+        (165.51, 6.04, "165.5(6.0)"),
+        (258.6, 11.2, "259(11)"),
+        (0.5, 0.00999, "0.5000(100)"),
+        (1.0, 1e-17, "1"),
+        (1.5, 0.0, "1.5"),
+        (1.5, math.nan, "1.5"),
+        (math.nan, math.nan, ""),
+    ],
+)
+def test_a_compact_cell_has_the_error_in_units_of_the_last_digit(value, error, cell):
+    assert _compact_cell(value, error) == cell
 
 
 def test_an_ascii_log_does_not_fail_at_a_plus_minus_sign(monkeypatch):

@@ -16,8 +16,15 @@ from jaxmimo.plotting import (
     axis_label,
     curve_with_points,
     legend_beside,
+    legend_beside_panels,
+    legend_key,
     new_axes,
+    one_panel,
+    panel_grid,
+    panels_of,
     save_figure,
+    share_limits,
+    with_dimensions,
 )
 
 X = np.array([10.0, 20.0, 30.0])
@@ -102,6 +109,61 @@ def test_legend_does_not_cover_data_and_stays_in_the_picture():
     legend = ax.get_legend().get_window_extent()
     assert legend.x0 >= ax.get_window_extent().x1
     assert legend.x1 <= figure.bbox.x1
+
+
+def test_panels_have_the_shared_style_and_one_legend_beside_them():
+    axes = panel_grid(2, 3)
+    assert axes.shape == (2, 3)
+    assert not any(ax.spines["top"].get_visible() for ax in axes.flat)
+    keys = [legend_key("Q = 1", color=PALETTE[0], marker="o", linestyle="none"), legend_key("all")]
+    legend_beside_panels(axes, keys, title="layout")
+    figure = axes[0, 0].get_figure()
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["Q = 1", "all"]
+    box = legend.get_window_extent()
+    assert box.x0 >= max(ax.get_window_extent().x1 for ax in axes.flat)
+    assert box.x1 <= figure.bbox.x1
+
+
+def test_legend_beside_takes_keys_of_its_own():
+    ax = draw(new_axes(), closed_form=X)
+    legend_beside(ax, keys=[legend_key("solid")])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["solid"]
+
+
+def test_shared_limits_hold_what_each_panel_shows():
+    axes = panel_grid(1, 2)
+    axes[0, 0].plot([0, 1], [0, 2])
+    axes[0, 1].plot([0, 3], [-5, 1])
+    tops = [ax.get_ylim()[1] for ax in axes.flat]
+    share_limits(axes)
+    assert axes[0, 0].get_ylim() == axes[0, 1].get_ylim()
+    assert axes[0, 0].get_xlim() == axes[0, 1].get_xlim()
+    assert axes[0, 1].get_ylim()[1] == max(tops)
+    share_limits(axes[:0])
+
+
+GRID = xr.Dataset(
+    {"se": (("phase", "k"), np.arange(4).reshape(2, 2))},
+    coords={"phase": ["off", "on"], "k": [1, 2]},
+)
+
+
+def test_panels_of_selects_each_part_with_its_values():
+    parts = list(panels_of(GRID, ("phase",)))
+    assert [chosen for chosen, _ in parts] == [{"phase": "off"}, {"phase": "on"}]
+    assert parts[1][1].se.values.tolist() == [2, 3]
+    ((chosen, part),) = panels_of(GRID.sel(phase="on"), ("phase",))
+    assert chosen == {"phase": "on"}
+    assert part.equals(parts[1][1])
+    assert with_dimensions(GRID.sel(k=2), ("k",)).se.shape == (1, 2)
+
+
+def test_one_panel_names_what_remains_to_be_selected():
+    assert one_panel(GRID.sel(k=[2], phase="on"), ("phase", "k")).se.item() == 3
+    with pytest.raises(ValueError, match=r"`ax` takes one panel.* Select phase and k with"):
+        one_panel(GRID, ("phase", "k"))
 
 
 @pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])

@@ -28,7 +28,8 @@ class RunFlags:
     """How to simulate, and where to write; the same for all studies."""
 
     realizations: int
-    """Channel realizations per point, or the most of them when --target-error is given."""
+    """Channel realizations per point, or drops of users where a study drops them; the most of
+    them when --target-error is given."""
     out: Path = Path("results")
     """Folder for STUDY.nc and its picture; made if missing."""
     seed: int = 0

@@ -1,9 +1,25 @@
 """Studies: one file per published figure, with its sweep, its claims and its picture."""
 
-from jaxmimo.studies import iqi_aps, iqi_mismatch, iqi_users
+from jaxmimo.studies import (
+    iqi_aps,
+    iqi_mismatch,
+    iqi_users,
+    rician_condition,
+    rician_correlation,
+    rician_se,
+    rician_zf_mmse,
+)
 from jaxmimo.studies.study import Study
 
-STUDIES: dict[str, Study] = {
-    study.name: study for study in (iqi_mismatch.STUDY, iqi_aps.STUDY, iqi_users.STUDY)
-}
+_MODULES = (
+    iqi_mismatch,
+    iqi_aps,
+    iqi_users,
+    rician_correlation,
+    rician_condition,
+    rician_se,
+    rician_zf_mmse,
+)
+
+STUDIES: dict[str, Study] = {module.STUDY.name: module.STUDY for module in _MODULES}
 """Every study by its name."""

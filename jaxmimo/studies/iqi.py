@@ -1,6 +1,6 @@
-"""What the three I/Q imbalance studies share: parameters, variants, simulation, dataset parts."""
+"""What the three I/Q imbalance studies share: parameters, variants, dataset parts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import Array
-from jax.tree_util import Partial
 
 from jaxmimo.core.units import from_db
-from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
-from jaxmimo.studies.study import Progress, Sampling
+from jaxmimo.studies import common
 from jaxmimo.systems.cell_free_iqi import (
     CellFreeIQI,
     DownlinkMoments,
@@ -32,7 +30,6 @@ HARDWARE = ("perfect", "impaired")
 
 _ATTRIBUTES = {
     "sum_se": ("Sum SE", "bit/s/Hz"),
-    "sum_se_std_error": ("Standard error of sum SE", "bit/s/Hz"),
     "sum_se_closed_form": ("Sum SE, closed form", "bit/s/Hz"),
     "sum_se_limit": ("Limit of sum SE for many APs", "bit/s/Hz"),
     "simulated": ("Realizations drawn", "1"),
@@ -99,39 +96,12 @@ def sum_se_closed_form(system: CellFreeIQI) -> np.ndarray:
     return np.stack(each, axis=-1)
 
 
-def simulate(
-    sample: Partial, statistic: Callable[[Any], Any], sampling: Sampling, label: str
-) -> Estimate:
-    """Run the engine as the command asked for, and pass its progress on."""
-
-    def report(done: int, estimate: Estimate) -> None:
-        if sampling.progress is not None:
-            error = estimate.relative_error
-            sampling.progress(Progress(done, sampling.realizations, error, label))
-
-    return monte_carlo(
-        sample,
-        sampling.key,
-        sampling.realizations,
-        statistic=statistic,
-        target_error=sampling.target_error,
-        progress=report,
-    )
-
-
 def make_dataset(
     dimensions: Mapping[str, Sequence[Any]], **variables: tuple[Sequence[str], np.ndarray]
 ) -> xr.Dataset:
-    """Dataset with long names and units on every variable and coordinate."""
-    dataset = xr.Dataset(
-        {name: (tuple(dims), np.asarray(values)) for name, (dims, values) in variables.items()},
-        coords={name: list(values) for name, values in dimensions.items()},
-    )
-    dataset.attrs["realizations"] = int(dataset.simulated.max())
-    for name in dataset.variables:
-        long_name, units = _ATTRIBUTES[str(name)]
-        dataset[name].attrs = {"long_name": long_name, "units": units}
-    return dataset
+    """Labelled dataset that notes the realizations drawn."""
+    dataset = common.make_dataset(dimensions, variables, _ATTRIBUTES)
+    return dataset.assign_attrs(realizations=int(dataset.simulated.max()))
 
 
 def simulation_agrees(dataset: xr.Dataset) -> tuple[bool, str]:
@@ -144,8 +114,3 @@ def simulation_agrees(dataset: xr.Dataset) -> tuple[bool, str]:
         f"{100 * relative:.2g} %"
     )
     return worst < 5.0, evidence
-
-
-def percent(values: xr.DataArray | np.ndarray) -> str:
-    """A list of ratios as percentages."""
-    return ", ".join(f"{100 * value:.1f}" for value in np.ravel(values)) + " %"

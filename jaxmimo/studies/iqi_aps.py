@@ -15,7 +15,7 @@ from jaxmimo.plotting import (
     legend_beside,
     new_axes,
 )
-from jaxmimo.studies import iqi
+from jaxmimo.studies import common, iqi
 from jaxmimo.studies.study import Claim, Sampling, Study
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI, asymptotic_se, se_model
 
@@ -47,7 +47,7 @@ def run(parameters: IqiAps, sampling: Sampling) -> xr.Dataset:
             system, estimator=tuple(iqi.ESTIMATORS.values()), num_aps=parameters.num_aps
         )
         label = f"L = {ap_antennas}"
-        estimates.append(iqi.simulate(moments, Partial(iqi.sum_se, system), sampling, label))
+        estimates.append(common.simulate(moments, Partial(iqi.sum_se, system), sampling, label))
         networks = [_system(parameters, ap_antennas, num_aps) for num_aps in parameters.num_aps]
         closed.append(np.stack([iqi.sum_se_closed_form(each) for each in networks], axis=-1))
         each = [asymptotic_se(system, e).sum(-1) for e in iqi.ESTIMATORS.values()]
@@ -148,7 +148,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
             bool((impaired.diff("num_aps") > 0).all()) and bool((impaired < bound).all()),
             f"limit {', '.join(f'{value:.1f}' for value in bound.values)} bit/s/Hz; at M = "
             f"{int(dataset.num_aps[-1])} "
-            f"{iqi.percent(impaired.isel(num_aps=-1) / bound)} of it are reached",
+            f"{common.percent(impaired.isel(num_aps=-1) / bound)} of it are reached",
         ),
         Claim(
             "beyond the paper: widely linear estimation removes that limit",

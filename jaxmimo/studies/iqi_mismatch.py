@@ -15,7 +15,7 @@ from jaxmimo.plotting import (
     legend_beside,
     new_axes,
 )
-from jaxmimo.studies import iqi
+from jaxmimo.studies import common, iqi
 from jaxmimo.studies.study import Claim, Sampling, Study
 from jaxmimo.systems.cell_free_iqi import se_model
 from jaxmimo.transceiver.hardware import IQImbalance
@@ -57,7 +57,7 @@ def run(parameters: IqiMismatch, sampling: Sampling) -> xr.Dataset:
         )
         moments, _ = se_model(system, estimator=tuple(iqi.ESTIMATORS.values()))
         label = f"L = {ap_antennas}"
-        estimates.append(iqi.simulate(moments, Partial(iqi.sum_se, system), sampling, label))
+        estimates.append(common.simulate(moments, Partial(iqi.sum_se, system), sampling, label))
         closed.append(iqi.sum_se_closed_form(system))
     dims = ("ap_antennas", "amplitude_mismatch", "estimator")
     return iqi.make_dataset(
@@ -113,8 +113,8 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
             "imbalance shows a significant effect only when g is below 0.6",
             bool(mild.max() < 0.1 < worst.min()),
             f"losses at g = {float(mild.amplitude_mismatch[0]):.2g}: "
-            f"{iqi.percent(mild.isel(amplitude_mismatch=0))}; "
-            f"at g = {float(amplitude[0]):.2g}: {iqi.percent(worst)}",
+            f"{common.percent(mild.isel(amplitude_mismatch=0))}; "
+            f"at g = {float(amplitude[0]):.2g}: {common.percent(worst)}",
         )
     )
     if gain.size:

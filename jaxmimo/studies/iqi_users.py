@@ -18,7 +18,7 @@ from jaxmimo.core.checks import require
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.split import computed_once
 from jaxmimo.plotting import PALETTE, axis_label, curve_with_points, legend_beside, new_axes
-from jaxmimo.studies import iqi
+from jaxmimo.studies import common, iqi
 from jaxmimo.studies.study import Claim, Sampling, Study
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI, DownlinkMoments, moments_of_pilots
 from jaxmimo.transceiver.pilots import PilotSignal
@@ -60,7 +60,7 @@ def run(parameters: IqiUsers, sampling: Sampling) -> xr.Dataset:
             f"{user_antennas}. Serve fewer users.",
         )
         systems = _systems(parameters, np.array(parameters.num_users)[fits], user_antennas)
-        estimate = iqi.simulate(
+        estimate = common.simulate(
             Partial(networks_of_one_draw, systems=systems),
             Partial(_sum_se_of_each, systems),
             sampling,

@@ -1,0 +1,93 @@
+"""What all studies share: simulation as the command asks for it, labelled datasets, evidence."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jax.tree_util import Partial
+
+from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo
+from jaxmimo.studies.study import Progress, Sampling
+
+Attributes = Mapping[str, tuple[str, str]]
+"""Long name and unit of each variable and coordinate; standard errors follow from them."""
+
+
+class _TargetMetError(Exception):
+    """Ends a run whose judged values are precise enough."""
+
+    def __init__(self, estimate: Estimate) -> None:
+        self.estimate = estimate
+
+
+def simulate(
+    sample: Partial,
+    statistic: Callable[[Any], Any],
+    sampling: Sampling,
+    label: str = "",
+    judged: Callable[[Any], Any] = identity,
+) -> Estimate:
+    """Run the engine as the command asked for, and pass its progress on.
+
+    Args:
+        sample: Draws one realization from its key.
+        statistic: Function of the mean sample.
+        sampling: Realizations, target error and progress.
+        label: Part of the study, for the progress.
+        judged: Of the statistic, what has to meet the target error: a distribution function, say,
+            never meets a relative one in its tail.
+    """
+
+    def report(done: int, estimate: Estimate) -> None:
+        error = Estimate(judged(estimate.mean), judged(estimate.std_error), done).relative_error
+        if sampling.progress is not None:
+            sampling.progress(Progress(done, sampling.realizations, error, label))
+        if sampling.target_error is not None and error <= sampling.target_error:
+            raise _TargetMetError(estimate)
+
+    try:
+        return monte_carlo(
+            sample,
+            sampling.key,
+            sampling.realizations,
+            statistic=statistic,
+            target_error=sampling.target_error,
+            progress=report,
+        )
+    except _TargetMetError as met:
+        return met.estimate
+
+
+def make_dataset(
+    dimensions: Mapping[str, Any],
+    variables: Mapping[str, tuple[Sequence[str], Any]],
+    attributes: Attributes,
+) -> xr.Dataset:
+    """Dataset with long names and units on every variable and coordinate.
+
+    Args:
+        dimensions: Values along each dimension; a single value makes a scalar coordinate.
+        variables: Dimensions and values of each variable.
+        attributes: Long names and units.
+    """
+    dataset = xr.Dataset(
+        {name: (tuple(dims), np.asarray(values)) for name, (dims, values) in variables.items()},
+        coords={
+            name: values if np.ndim(values) == 0 else list(values)
+            for name, values in dimensions.items()
+        },
+    )
+    for name in map(str, dataset.variables):
+        long_name, units = attributes[name.removesuffix("_std_error")]
+        if name.endswith("_std_error"):
+            is_word = long_name[1:2].islower()  # unlike an abbreviation
+            long_name = long_name[:1].lower() + long_name[1:] if is_word else long_name
+            long_name = f"Standard error of {long_name}"
+        dataset[name].attrs = {"long_name": long_name, "units": units}
+    return dataset
+
+
+def percent(values: xr.DataArray | np.ndarray) -> str:
+    """A list of ratios as percentages."""
+    return ", ".join(f"{100 * value:.1f}" for value in np.ravel(values)) + " %"
