@@ -8,7 +8,8 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from benchmarks.cases import CASES, FULL, LARGE_CASES, QUICK, Case, Effort
+from benchmarks.cases import CASES, LARGE_CASES, Case
+from benchmarks.measures import FULL, QUICK, Effort
 from benchmarks.report import Row, document, print_table, write_json
 
 

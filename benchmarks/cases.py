@@ -1,74 +1,41 @@
 """The cases: each asserts agreement with the closed form, then measures, and gives one row."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
-from jax.tree_util import Partial
 
 from benchmarks import numpy_iqi
 from benchmarks.agreement import assert_agreement, check_baseline, exact_curve, sum_se_estimate
 from benchmarks.blas import set_threads, thread_choices
 from benchmarks.floor import floor_microseconds, floor_share
-from benchmarks.fresh import compile_seconds, peak_bytes
+from benchmarks.fresh import peak_bytes
 from benchmarks.iqi_network import FIGURE_2, LARGE, MISMATCH, MISMATCH_AMPLITUDES, IqiNetwork
-from benchmarks.report import Row
-from benchmarks.timing import Contender, Timing, fastest, in_turn
-from benchmarks.workloads import Workload, curve, iqi_system, largest, mismatch_axis
-from jaxmimo import cell_free_iqi
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much to measure.
-
-    Attributes:
-        realizations: Of a jaxmimo run.
-        numpy_realizations: Of the baselines `shared` and `split`; a multiple of 128.
-        pointwise_realizations: Of `pointwise`; a multiple of 128.
-        loop_realizations: Of `loop`; a multiple of 16.
-        repeats: Rounds.
-        memory_small: Realizations at which the memory of a small network is compared.
-        memory_figure: The same for figure 2.
-        fresh: Whether to start fresh processes, for compile times and memory.
-        large: Whether to measure larger networks too.
-    """
-
-    realizations: int = 1024
-    numpy_realizations: int = 256
-    pointwise_realizations: int = 128
-    loop_realizations: int = 16
-    repeats: int = 7
-    memory_small: tuple[int, int] = (10**4, 10**6)
-    memory_figure: tuple[int, int] = (10**3, 10**4)
-    fresh: bool = True
-    large: bool = False
-
-
-QUICK = Effort()
-FULL = Effort(
-    realizations=8192,
-    numpy_realizations=1024,
-    pointwise_realizations=256,
-    loop_realizations=32,
-    repeats=15,
-    memory_figure=(10**3, 10**5),
-    large=True,
+from benchmarks.measures import (
+    Effort,
+    basics,
+    each,
+    fresh_measures,
+    jax_contender,
+    jax_realizations,
 )
+from benchmarks.report import Row
+from benchmarks.rician_cases import rician_memory, rician_se
+from benchmarks.timing import Contender, Timing, fastest, in_turn
+from benchmarks.workloads import curve, iqi_system, largest, mismatch_axis
+from jaxmimo import cell_free_iqi
 
 
 def iqi_aps(effort: Effort, network: IqiNetwork = FIGURE_2, name: str = "iqi-aps") -> Row:
     """Figure 2: a whole curve over the number of APs, against its largest point and NumPy."""
-    count = _jax_realizations(effort)
+    count = jax_realizations(effort)
     relative_error = _agreed_relative_error(network, count)
     _check_baselines(network, effort)
     contenders = {
-        "curve": _jax(curve(network), count),
-        "largest": _jax(largest(network), count),
-        "per antenna": _jax(curve(network, per_antenna=True), count // 4),
+        "curve": jax_contender(curve(network), count),
+        "largest": jax_contender(largest(network), count),
+        "per antenna": jax_contender(curve(network, per_antenna=True), count // 4),
         **_baselines(network, effort),
     }
     timings = in_turn(contenders, effort.repeats)
@@ -80,8 +47,8 @@ def iqi_aps(effort: Effort, network: IqiNetwork = FIGURE_2, name: str = "iqi-aps
 
     return Row(
         case=name,
-        **_basics(steady, relative_error),
-        **_fresh_measures(name, effort, effort.memory_figure[0]),
+        **basics(steady, relative_error),
+        **fresh_measures(name, effort, effort.memory_figure[0]),
         floor_share=floor_share(floor, steady),
         ratio_numpy_shared=ratio("shared"),
         ratio_numpy_pointwise=ratio("pointwise"),
@@ -91,7 +58,7 @@ def iqi_aps(effort: Effort, network: IqiNetwork = FIGURE_2, name: str = "iqi-aps
             "ratio_curve_to_largest": steady.paired_ratio(timings["largest"]),
             "ratio_per_antenna_to_common": timings["per antenna"].paired_ratio(steady),
             **_paired(timings),
-            **_each(timings),
+            **each(timings),
             **floor,
         },
     )
@@ -99,19 +66,22 @@ def iqi_aps(effort: Effort, network: IqiNetwork = FIGURE_2, name: str = "iqi-aps
 
 def iqi_aps_large(effort: Effort) -> Row:
     """Up to 1024 APs, against the largest point; agreement at every point."""
-    count = max(128, _jax_realizations(effort) // 8)
+    count = max(128, jax_realizations(effort) // 8)
     relative_error = _agreed_relative_error(LARGE, count)
-    sides = {"curve": _jax(curve(LARGE), count), "largest": _jax(largest(LARGE), count)}
+    sides = {
+        "curve": jax_contender(curve(LARGE), count),
+        "largest": jax_contender(largest(LARGE), count),
+    }
     timings = in_turn(sides, effort.repeats)
     floor = floor_microseconds(LARGE, effort.repeats)
     return Row(
         case="iqi-aps-1024",
-        **_basics(timings["curve"], relative_error),
-        **_fresh_measures("iqi-aps-1024", effort, 128),
+        **basics(timings["curve"], relative_error),
+        **fresh_measures("iqi-aps-1024", effort, 128),
         floor_share=floor_share(floor, timings["curve"]),
         further={
             "ratio_curve_to_largest": timings["curve"].paired_ratio(timings["largest"]),
-            **_each(timings),
+            **each(timings),
             **floor,
         },
     )
@@ -123,26 +93,26 @@ def iqi_mismatch(
     amplitudes: tuple[float, ...] = MISMATCH_AMPLITUDES,
 ) -> Row:
     """Figure 1: a whole axis of amplitude mismatches, against a single value."""
-    count = _jax_realizations(effort)
+    count = jax_realizations(effort)
     system = iqi_system(network, amplitudes=amplitudes)
     mean, error = sum_se_estimate(system, None, count)
     exact = np.asarray(cell_free_iqi.closed_form_se(system).sum(-1))
     assert_agreement("jaxmimo over mismatch", mean, error, exact)
     sides = {
-        "axis": _jax(mismatch_axis(network, amplitudes), count),
-        "single": _jax(largest(network), count),
+        "axis": jax_contender(mismatch_axis(network, amplitudes), count),
+        "single": jax_contender(largest(network), count),
     }
     timings = in_turn(sides, effort.repeats)
     floor = floor_microseconds(network, effort.repeats)
     return Row(
         case="iqi-mismatch",
-        **_basics(timings["axis"], float((error / mean).max())),
-        **_fresh_measures("iqi-mismatch", effort, effort.memory_figure[0]),
+        **basics(timings["axis"], float((error / mean).max())),
+        **fresh_measures("iqi-mismatch", effort, effort.memory_figure[0]),
         floor_share=floor_share(floor, timings["axis"]),
         further={
             "ratio_axis_to_single": timings["axis"].paired_ratio(timings["single"]),
             "values": len(amplitudes),
-            **_each(timings),
+            **each(timings),
             **floor,
         },
     )
@@ -171,19 +141,12 @@ Case = Callable[[Effort], Row]
 CASES: dict[str, Case] = {
     "iqi-aps": iqi_aps,
     "iqi-mismatch": iqi_mismatch,
+    "rician-se": rician_se,
     "memory": memory,
+    "rician-memory": rician_memory,
 }
 LARGE_CASES: dict[str, Case] = {"iqi-aps-1024": iqi_aps_large}
 """Measured by `--full` only."""
-
-
-def _jax_realizations(effort: Effort) -> int:
-    """An accelerator needs more work to show its speed."""
-    return effort.realizations * (1 if jax.default_backend() == "cpu" else 64)
-
-
-def _jax(workload: Workload, realizations: int) -> Contender:
-    return Contender(Partial(workload, realizations), realizations)
 
 
 def _agreed_relative_error(network: IqiNetwork, realizations: int) -> float:
@@ -229,41 +192,6 @@ def _numpy(name: str, network: IqiNetwork, realizations: int, threads: int) -> C
 def _baseline(*, name: str, network: IqiNetwork, realizations: int, threads: int) -> object:
     set_threads(threads)
     return getattr(numpy_iqi, name)(network, realizations)
-
-
-def _basics(steady: Timing, relative_error: float) -> dict[str, float]:
-    per_realization = steady.minimum / steady.realizations
-    needed = steady.realizations * (relative_error / 0.005) ** 2
-    return {
-        "steady_s": steady.minimum,
-        "realizations_per_s": 1 / per_realization,
-        "seconds_to_half_percent": needed * per_realization,
-    }
-
-
-def _fresh_measures(name: str, effort: Effort, realizations: int) -> dict[str, float]:
-    if not effort.fresh:
-        return {}
-    cold, cached = compile_seconds(name)
-    return {
-        "compile_cold_s": cold,
-        "compile_cached_s": cached,
-        "peak_bytes": peak_bytes(name, realizations),
-    }
-
-
-def _each(timings: Mapping[str, Timing]) -> dict[str, Any]:
-    """Every contender's minimum and median per realization [us], and realizations per call."""
-    return {
-        "contenders": {
-            name: {
-                "minimum_us": timing.microseconds,
-                "median_us": timing.median / timing.realizations * 1e6,
-                "realizations": timing.realizations,
-            }
-            for name, timing in timings.items()
-        }
-    }
 
 
 def _paired(timings: Mapping[str, Timing]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from benchmarks.iqi_network import IqiNetwork
-from benchmarks.timing import Contender, Timing, in_turn
+from benchmarks.timing import Contender, Timing, in_turn, side_by_side
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.split import cross_products
 
@@ -62,4 +62,4 @@ def floor_share(parts: dict[str, float], steady: Timing) -> float:
 
 
 def _calls(call: Callable[[], object], batch: int) -> Contender:
-    return Contender(lambda: jax.block_until_ready(call()), batch)
+    return side_by_side(lambda: jax.block_until_ready(call()), batch)

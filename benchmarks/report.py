@@ -77,8 +77,11 @@ GOALS = (
     Goal("iqi-aps", "ratio_numpy_shared", 3),
     Goal("iqi-aps", "ratio_numpy_pointwise", 12),
     Goal("iqi-aps", "ratio_curve_to_largest", 1.5, at_most=True),
+    Goal("rician-se", "ratio_numpy_shared", 3),
     Goal("memory", "ratio_peak_small", 1.1, at_most=True),
     Goal("memory", "ratio_peak_figure_2", 1.1, at_most=True),
+    Goal("rician-memory", "ratio_peak_drops", 1.1, at_most=True),
+    Goal("rician-memory", "ratio_peak_realizations", 1.1, at_most=True),
 )
 
 

@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+
+from benchmarks.blas import cpu_count
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,17 @@ class Contender:
 
     call: Callable[[], object]
     realizations: int = 1
+
+
+def side_by_side(call: Callable[[], object], realizations: int) -> Contender:
+    """The call on all cores at once, a thread each, as the engine runs its shares."""
+    threads = cpu_count()
+
+    def calls() -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda _: call(), range(threads)))
+
+    return Contender(calls, threads * realizations)
 
 
 def in_turn(contenders: Mapping[str, Contender], repeats: int) -> dict[str, Timing]:

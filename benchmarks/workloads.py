@@ -15,10 +15,24 @@ from benchmarks.iqi_network import (
     SMALL,
     IqiNetwork,
 )
-from jaxmimo import Estimate, IQImbalance, cell_free_iqi
+from benchmarks.rician_network import RICIAN, RicianNetwork
+from jaxmimo import (
+    Estimate,
+    IQImbalance,
+    cell_free_iqi,
+    distributed_rician,
+    mmse_combiner,
+    mr_combiner,
+    zf_combiner,
+)
 from jaxmimo.cell_free_iqi import CellFreeIQI
+from jaxmimo.core.units import noise_power
+from jaxmimo.distributed_rician import DistributedRician
 
 Workload = Callable[[int], Estimate]
+
+RICIAN_COMBINERS = (mr_combiner, zf_combiner, mmse_combiner)
+"""In the order of the baselines' results."""
 
 
 def iqi_system(
@@ -78,10 +92,56 @@ def mismatch_axis(network: IqiNetwork, amplitudes: Sequence[float]) -> Workload:
     return partial(simulate, iqi_system(network, amplitudes=amplitudes), None)
 
 
+def rician_systems(network: RicianNetwork, rician_db: Sequence[float]) -> list[DistributedRician]:
+    """All layouts of a network of system 2."""
+    return [
+        DistributedRician(
+            num_aps=num_aps,
+            ap_antennas=network.antennas // num_aps,
+            num_users=network.users,
+            rician_factor=10.0 ** (np.asarray(rician_db) / 10.0),
+            power=10.0 ** (network.power_dbm / 10.0 - 3.0),
+            noise_power=noise_power(network.bandwidth, network.noise_figure, network.noise_density),
+            side=network.side,
+            ap_height=network.ap_height,
+            user_height=network.user_height,
+            path_loss_exponent=network.exponent,
+            carrier_hz=network.frequency,
+            spacing=network.spacing,
+        )
+        for num_aps in network.num_aps
+    ]
+
+
+def rician_figure(
+    network: RicianNetwork,
+    *,
+    rician_db: Sequence[float] | None = None,
+    realizations: int | None = None,
+) -> Workload:
+    """Mean SE of all layouts, combiners and Rician factors, from the same draws."""
+    factors = network.rician_db if rician_db is None else rician_db
+    fading = realizations or network.realizations
+    return partial(_simulate_rician, rician_systems(network, factors), fading)
+
+
+def _simulate_rician(systems: list[DistributedRician], fading: int, realizations: int) -> Estimate:
+    estimate = distributed_rician.simulate_se(
+        jax.random.key(0),
+        systems,
+        combiner=RICIAN_COMBINERS,
+        drops=realizations // fading,
+        realizations=fading,
+    )
+    return jax.block_until_ready(estimate)
+
+
 WORKLOADS: dict[str, Callable[[], Workload]] = {
     "iqi-aps": lambda: curve(FIGURE_2),
     "iqi-aps-1024": lambda: curve(LARGE),
     "iqi-mismatch": lambda: mismatch_axis(MISMATCH, MISMATCH_AMPLITUDES),
     "small": lambda: largest(SMALL),
+    "rician-se": lambda: rician_figure(RICIAN),
+    "rician-se-long": lambda: rician_figure(RICIAN, realizations=64 * RICIAN.realizations),
 }
 """Workloads that a fresh process can be asked for by name."""

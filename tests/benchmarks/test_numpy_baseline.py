@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks import numpy_iqi
 from benchmarks.agreement import assert_agreement, exact_curve
-from benchmarks.cases import Effort, iqi_aps, iqi_mismatch, memory
+from benchmarks.cases import iqi_aps, iqi_mismatch, memory
 from benchmarks.iqi_network import IqiNetwork
+from benchmarks.measures import Effort
 from benchmarks.report import GOALS, document, print_table, write_json
 from benchmarks.timing import Timing
 from benchmarks.workloads import iqi_system

@@ -1,0 +1,98 @@
+"""What the cases share: how much to measure, and the measures that every row has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+
+from benchmarks.fresh import compile_seconds, peak_bytes
+from benchmarks.timing import Contender, Timing
+from benchmarks.workloads import Workload
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much to measure.
+
+    Attributes:
+        realizations: Of a jaxmimo run.
+        numpy_realizations: Of the baselines `shared` and `split`; a multiple of 128.
+        pointwise_realizations: Of `pointwise`; a multiple of 128.
+        loop_realizations: Of `loop`; a multiple of 16.
+        repeats: Rounds.
+        memory_small: Realizations at which the memory of a small network is compared.
+        memory_figure: The same for figure 2.
+        fresh: Whether to start fresh processes, for compile times and memory.
+        large: Whether to measure larger networks too.
+    """
+
+    realizations: int = 1024
+    numpy_realizations: int = 256
+    pointwise_realizations: int = 128
+    loop_realizations: int = 16
+    repeats: int = 7
+    memory_small: tuple[int, int] = (10**4, 10**6)
+    memory_figure: tuple[int, int] = (10**3, 10**4)
+    fresh: bool = True
+    large: bool = False
+
+
+QUICK = Effort()
+FULL = Effort(
+    realizations=8192,
+    numpy_realizations=1024,
+    pointwise_realizations=256,
+    loop_realizations=32,
+    repeats=15,
+    memory_figure=(10**3, 10**5),
+    large=True,
+)
+
+
+def basics(steady: Timing, relative_error: float) -> dict[str, float]:
+    """Measures of a steady run, and how long it would take to a relative error of 0.5 %."""
+    per_realization = steady.minimum / steady.realizations
+    needed = steady.realizations * (relative_error / 0.005) ** 2
+    return {
+        "steady_s": steady.minimum,
+        "realizations_per_s": 1 / per_realization,
+        "seconds_to_half_percent": needed * per_realization,
+    }
+
+
+def fresh_measures(name: str, effort: Effort, realizations: int) -> dict[str, float]:
+    """Compile times and peak memory of fresh processes, if these are wanted."""
+    if not effort.fresh:
+        return {}
+    cold, cached = compile_seconds(name)
+    return {
+        "compile_cold_s": cold,
+        "compile_cached_s": cached,
+        "peak_bytes": peak_bytes(name, realizations),
+    }
+
+
+def each(timings: Mapping[str, Timing]) -> dict[str, Any]:
+    """Every contender's minimum and median per realization [us], and realizations per call."""
+    return {
+        "contenders": {
+            name: {
+                "minimum_us": timing.microseconds,
+                "median_us": timing.median / timing.realizations * 1e6,
+                "realizations": timing.realizations,
+            }
+            for name, timing in timings.items()
+        }
+    }
+
+
+def jax_realizations(effort: Effort) -> int:
+    """An accelerator needs more work to show its speed."""
+    return effort.realizations * (1 if jax.default_backend() == "cpu" else 64)
+
+
+def jax_contender(workload: Workload, realizations: int) -> Contender:
+    """A workload of jaxmimo as a contender."""
+    return Contender(partial(workload, realizations), realizations)

@@ -1,0 +1,160 @@
+"""The cases of system 2: the figure of SE against the Rician factor, and its memory."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import jax
+import numpy as np
+
+from benchmarks import numpy_rician
+from benchmarks.blas import set_threads
+from benchmarks.fresh import peak_bytes
+from benchmarks.measures import (
+    Effort,
+    basics,
+    each,
+    fresh_measures,
+    jax_contender,
+    jax_realizations,
+)
+from benchmarks.numpy_rician import in_threads
+from benchmarks.numpy_rician_gram import gram
+from benchmarks.report import Row
+from benchmarks.rician_network import RICIAN, RicianNetwork
+from benchmarks.timing import Contender, in_turn, side_by_side
+from benchmarks.workloads import rician_figure
+from jaxmimo.core.randomness import split_complex_normal
+from jaxmimo.core.small_matrices import Parts, adjoint_product, inverse
+
+BASELINES: dict[str, Callable[..., np.ndarray]] = {
+    "shared": numpy_rician.shared,
+    "gram": gram,
+    "pointwise": numpy_rician.pointwise,
+    "loop": numpy_rician.loop,
+}
+"""NumPy's contenders; one BLAS thread suits all of them, as `NOTES.md` says."""
+
+
+def rician_se(effort: Effort, network: RicianNetwork = RICIAN) -> Row:
+    """Figure 5: five layouts, 13 Rician factors and three combiners at once, against NumPy."""
+    count = jax_realizations(effort)
+    relative_error = _agreed_relative_error(network, count)
+    contenders = {
+        "figure": jax_contender(rician_figure(network), count),
+        "one factor": jax_contender(rician_figure(network, rician_db=network.rician_db[:1]), count),
+        **_baselines(network, effort),
+    }
+    timings = in_turn(contenders, effort.repeats)
+    steady = timings["figure"]
+    floor = _floor_microseconds(network, effort.repeats)
+    return Row(
+        case="rician-se",
+        **basics(steady, relative_error),
+        **fresh_measures("rician-se", effort, 32 * network.realizations),
+        floor_share=sum(floor.values()) / steady.microseconds,
+        ratio_numpy_shared=timings["shared"].over(steady),
+        ratio_numpy_pointwise=timings["pointwise"].over(steady),
+        ratio_numpy_loop=timings["loop"].over(steady),
+        further={
+            "ratio_numpy_gram": timings["gram"].over(steady),
+            "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),
+            "ratio_numpy_gram_two_threads": timings["gram, two threads"].over(steady),
+            "ratio_axis_to_one_factor": steady.paired_ratio(timings["one factor"]),
+            **each(timings),
+            **floor,
+        },
+    )
+
+
+def rician_memory(effort: Effort) -> Row:
+    """Peak memory of few drops and many, of few realizations per drop and many."""
+    if not effort.fresh:
+        return Row(case="rician-memory")
+    per_drop = RICIAN.realizations
+    few = peak_bytes("rician-se", 64 * per_drop)
+    more_drops = peak_bytes("rician-se", 1024 * per_drop)
+    more_realizations = peak_bytes("rician-se-long", 64 * per_drop * 16)
+    return Row(
+        case="rician-memory",
+        peak_bytes=few,
+        further={
+            "drops": [64, 1024, 16],
+            "realizations": [per_drop, per_drop, 64 * per_drop],
+            "peak_bytes_each": [few, more_drops, more_realizations],
+            "ratio_peak_drops": more_drops / few,
+            "ratio_peak_realizations": more_realizations / few,
+        },
+    )
+
+
+def _agreed_relative_error(network: RicianNetwork, count: int) -> float:
+    """Relative standard error of `count` realizations; all baselines must agree with jaxmimo."""
+    simulated = max(count, 256 * network.realizations)
+    estimate = rician_figure(network)(simulated)
+    mean, error = np.asarray(estimate.mean), np.asarray(estimate.std_error)
+    many_drops = replace(network, realizations=4)  # errors are over drops
+    for name, baseline in BASELINES.items():
+        se = baseline(many_drops, 64)
+        spread = np.hypot(error, se.std(0, ddof=1) / np.sqrt(len(se)))
+        if not np.all(np.abs(se.mean(0) - mean) <= np.maximum(5 * spread, 0.01 * mean)):
+            raise AssertionError(
+                f"NumPy baseline `{name}` disagrees: {se.mean(0)} against {mean} +- {spread}"
+            )
+    return float((error / mean).max()) * (simulated / count) ** 0.5
+
+
+def _numpy_drops(name: str, network: RicianNetwork, effort: Effort) -> int:
+    count = {"pointwise": effort.pointwise_realizations, "loop": 4 * effort.loop_realizations}
+    return max(4, count.get(name, effort.numpy_realizations) // network.realizations)
+
+
+def _baselines(network: RicianNetwork, effort: Effort) -> dict[str, Contender]:
+    contenders = {}
+    for name, baseline in BASELINES.items():
+        drops = _numpy_drops(name, network, effort)
+        run = partial(_with_one_blas_thread, baseline, network, drops)
+        contenders[name] = Contender(run, drops * network.realizations)
+    for name in ("shared", "gram"):
+        drops = _numpy_drops(name, network, effort)
+        run = partial(_with_one_blas_thread, partial(in_threads, BASELINES[name]), network, drops)
+        contenders[f"{name}, two threads"] = Contender(run, drops * network.realizations)
+    return contenders
+
+
+def _with_one_blas_thread(
+    baseline: Callable[..., np.ndarray], network: RicianNetwork, drops: int
+) -> np.ndarray:
+    set_threads(1)
+    return baseline(network, drops)
+
+
+def _floor_microseconds(network: RicianNetwork, repeats: int) -> dict[str, float]:
+    """Draws, Gram products, inverses and products of the figure, each at its best speed here."""
+    points = 2 * len(network.num_aps) * len(network.rician_db)  # ZF and MMSE
+    times = {"random": 1, "gram": len(network.num_aps), "inverse": points, "product": points}
+    best = dict.fromkeys(times, np.inf)
+    for batch in (256, 512, 1024):
+        for part, timing in in_turn(_floor_contenders(network, batch), 3 * repeats).items():
+            best[part] = min(best[part], timing.microseconds * times[part])
+    return {f"floor_{part}_us": us for part, us in best.items()}
+
+
+def _floor_contenders(network: RicianNetwork, batch: int) -> dict[str, Contender]:
+    antennas, users = network.antennas, network.users
+    draw = jax.jit(lambda key: split_complex_normal(key, (antennas, 2 * users, batch)))
+    drawn = draw(jax.random.key(0))
+    parts = Parts(drawn[..., 0, :], drawn[..., 1, :])
+    one_user_set = parts[:, :users]
+    multiply, invert = jax.jit(adjoint_product), jax.jit(inverse)
+    small = multiply(one_user_set, one_user_set)
+
+    def contender(function: Callable[..., object], *arguments: object) -> Contender:
+        return side_by_side(lambda: jax.block_until_ready(function(*arguments)), batch)
+
+    return {
+        "random": contender(draw, jax.random.key(1)),
+        "gram": contender(multiply, parts, parts),
+        "inverse": contender(invert, small),
+        "product": contender(multiply, small, small),
+    }
