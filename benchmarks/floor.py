@@ -48,7 +48,7 @@ def floor_contenders(network: IqiNetwork) -> dict[str, Contender]:
 
 def floor_microseconds(network: IqiNetwork, repeats: int) -> dict[str, float]:
     """Fastest random numbers and fastest products, per realization [us]."""
-    timings = in_turn(floor_contenders(network), 3 * repeats)
+    timings = in_turn(floor_contenders(network), repeats)
 
     def best(prefix: str) -> float:
         return min(t.microseconds for name, t in timings.items() if name.startswith(prefix))
