@@ -435,3 +435,15 @@ def test_integers_of_numpy_are_taken():
     estimate = run(power, KEY, np.int64(100), batch_size=np.int32(16))
     assert type(estimate.realizations) is int
     np.testing.assert_allclose(estimate.mean, monte_carlo(power, KEY, 100).mean, rtol=1e-5)
+
+
+def test_models_with_lapack_calls_finish():
+    """Two programs with LAPACK calls side by side hang jax 0.10 on two cores."""
+
+    def log_determinant(key):
+        h = complex_normal(key, (4, 4))
+        return jnp.linalg.slogdet(jnp.eye(4) + h @ h.conj().T)[1]
+
+    for seed in range(3):
+        estimate = monte_carlo(log_determinant, jax.random.key(seed), 10_000)
+        np.testing.assert_allclose(estimate.mean, 5.11, atol=0.05)
