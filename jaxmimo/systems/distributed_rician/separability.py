@@ -19,7 +19,9 @@ from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
 from jaxmimo.systems.distributed_rician.drop import Draws, Drop, draw_drop
 from jaxmimo.systems.distributed_rician.simulation import (
     as_systems,
+    check_alike,
     checked_drops,
+    checked_realizations,
     mean_over_fading,
     unless_kept,
 )
@@ -124,8 +126,10 @@ def condition_sample(
 ) -> Partial:
     """What `monte_carlo` needs, with the statistic `with_median`, for `simulate_condition`."""
     systems = as_systems(system)
+    check_alike(systems)
+    count = checked_realizations(realizations)
     keep = (not isinstance(system, DistributedRician), _is_swept(systems))
-    return Partial(_condition_of_drop, systems=systems, realizations=realizations, keep_axes=keep)
+    return Partial(_condition_of_drop, systems=systems, realizations=count, keep_axes=keep)
 
 
 def with_median(means: tuple[ConditionNumber, Array]) -> ConditionNumber:

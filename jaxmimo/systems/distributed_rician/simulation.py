@@ -89,8 +89,7 @@ def se_sample(
     systems = as_systems(system)
     combiners = (combiner,) if callable(combiner) else tuple(combiner)
     _check_fit(systems, combiners)
-    count = integer("realizations", realizations)
-    require(count >= 1, f"`realizations` must be at least 1, but got {count}. Give a few dozen.")
+    count = checked_realizations(realizations)
     return Partial(
         _se_of_drop,
         systems=systems,
@@ -137,8 +136,15 @@ def checked_drops(drops: int, least: int = 2) -> int:
     return number
 
 
-def _check_fit(systems: Sequence[DistributedRician], combiners: Sequence[Combiner]) -> None:
-    require(bool(combiners), "`combiner` must hold at least one scheme. Give mmse_combiner.")
+def checked_realizations(realizations: int) -> int:
+    """Fading realizations per drop, checked."""
+    count = integer("realizations", realizations)
+    require(count >= 1, f"`realizations` must be at least 1, but got {count}. Give a few dozen.")
+    return count
+
+
+def check_alike(systems: Sequence[DistributedRician]) -> None:
+    """Refuse networks that cannot share their draws."""
     facts = {
         (s.num_antennas, s.num_users, s.pilot_length, s.sweep_length, s.is_common) for s in systems
     }
@@ -147,6 +153,11 @@ def _check_fit(systems: Sequence[DistributedRician], combiners: Sequence[Combine
         "`system` must hold networks with the same antennas in all, users, pilots and Rician "
         f"factors, but they have {sorted(facts, key=str)}. Simulate others apart.",
     )
+
+
+def _check_fit(systems: Sequence[DistributedRician], combiners: Sequence[Combiner]) -> None:
+    require(bool(combiners), "`combiner` must hold at least one scheme. Give mmse_combiner.")
+    check_alike(systems)
     antennas, users = systems[0].num_antennas, systems[0].num_users
     dtype = jnp.result_type(complex)
     for combiner in combiners:  # raises what the scheme has to say about its shapes
