@@ -41,6 +41,45 @@ def ula_steering(
     return progressive_delay(turns, num_antennas)
 
 
+def ura_steering(
+    azimuth_antennas: int,
+    elevation_antennas: int,
+    azimuth: ArrayLike,
+    elevation: ArrayLike,
+    spacing: ArrayLike = 0.5,
+) -> Complex[Array, "*links antennas"]:
+    r"""Response of a uniform rectangular array to a plane wave, as two linear arrays see it.
+
+    $$a(\varphi, \vartheta) = a_{az}(\varphi) \otimes a_{el}(\vartheta)$$
+
+    Element $m N + n$ is number $m$ in azimuth and $n$ in elevation. That its phase is a sum of
+    one in $\varphi$ and one in $\vartheta$ is the approximation behind the Kronecker covariance of
+    such an array; a wave's phase in azimuth really depends on its elevation, too.
+
+    Args:
+        azimuth_antennas: $M$.
+        elevation_antennas: $N$.
+        azimuth: $\varphi$ from boresight [rad], of a shape that broadcasts with `elevation`.
+        elevation: $\vartheta$ from boresight [rad].
+        spacing: $\Delta$ [wavelengths], the same both ways.
+
+    Returns:
+        The common shape of the angles with an axis of $M N$ antennas added at the end.
+
+    Raises:
+        ValueError: If there is no antenna in a direction.
+
+    References:
+        Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
+        instantaneous CSIT", 2016, eq. (3).
+    """
+    azimuth, elevation = jnp.broadcast_arrays(azimuth, elevation)
+    across = ula_steering(azimuth_antennas, azimuth, spacing)
+    up = ula_steering(elevation_antennas, elevation, spacing)
+    product = across[..., :, None] * up[..., None, :]
+    return product.reshape(*product.shape[:-2], -1)
+
+
 def delay(turns: Array) -> Complex[Array, "..."]:
     r"""$e^{-j 2\pi t}$ for $t$ [turns].
 

@@ -92,6 +92,34 @@ def local_scattering_covariance(
     return _hermitian_toeplitz(real, imag)
 
 
+def one_ring_covariance(
+    num_antennas: int, angle: ArrayLike, spread: ArrayLike, spacing: float = 0.5
+) -> Complex[Array, "antennas antennas"]:
+    r"""Covariance of waves that arrive from a ring of scatterers about the user.
+
+    $$[R]_{mp} = \frac{1}{2\Delta}
+        \int_{-\Delta}^{\Delta} e^{-j 2\pi D (m - p) \sin(\theta + \alpha)}\, d\alpha$$
+
+    This is `local_scattering_covariance` with angles uniform in $\theta \pm \Delta$; no spread
+    leaves the direct path, a covariance of rank one.
+
+    Args:
+        num_antennas: Number of antennas.
+        angle: $\theta$ from boresight [rad].
+        spread: $\Delta$ [rad], half the width of the interval of angles.
+        spacing: $D$ [wavelengths], a plain number.
+
+    Raises:
+        ValueError: If there is no antenna, or `spacing` is traced or not positive.
+
+    References:
+        Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
+        instantaneous CSIT", 2016, eq. (4). Some codes use the conjugate, which mirrors the angle.
+    """
+    angular_std = jnp.asarray(spread, jnp.result_type(float)) / math.sqrt(3)
+    return local_scattering_covariance(num_antennas, angle, angular_std, spacing, uniform_law)
+
+
 def clustered_covariance(
     num_antennas: int,
     cluster_angles: Float[Array, " clusters"],

@@ -53,6 +53,37 @@ def uniform_positions(key: Key[Array, ""], count: int, side: ArrayLike) -> Float
     return jnp.asarray(side, places.dtype) * places
 
 
+def uniform_distances(
+    key: Key[Array, ""],
+    count: int,
+    inner: ArrayLike,
+    outer: ArrayLike,
+    *,
+    uniform_area: bool = False,
+) -> Float[Array, " count"]:
+    r"""Independent distances [m] of users from the middle of a cell that has a hole.
+
+    Fewer distances are the first of more.
+
+    Args:
+        key: Typed key; use it once.
+        count: Number of distances.
+        inner: Radius $r_1$ of the hole [m].
+        outer: Radius $r_2$ of the cell [m].
+        uniform_area: Whether users are spread evenly over the area of the ring, so that
+            $r^2$ is uniform in $[r_1^2, r_2^2]$, instead of $r$ in $[r_1, r_2]$.
+
+    References:
+        Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
+        instantaneous CSIT", 2016, Section 5, which spreads distances evenly.
+    """
+    share = uniform(key, (count,))
+    inner, outer = jnp.asarray(inner, share.dtype), jnp.asarray(outer, share.dtype)
+    if uniform_area:
+        return jnp.sqrt(inner**2 + (outer**2 - inner**2) * share)
+    return inner + (outer - inner) * share
+
+
 def distance_3d(
     ap_positions: Float[Array, "aps 2"],
     user_positions: Float[Array, "users 2"],

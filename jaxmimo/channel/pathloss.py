@@ -42,3 +42,29 @@ def log_distance_gain(
     """
     friis = (wavelength(carrier_hz) / (4 * np.pi * reference_distance)) ** 2
     return friis * jnp.maximum(distance / reference_distance, 1.0) ** -jnp.asarray(exponent)
+
+
+def distance_power_law(
+    distance: Float[Array, "..."],
+    *,
+    exponent: ArrayLike = 3.8,
+    reference_distance: ArrayLike = 100.0,
+) -> Float[Array, "..."]:
+    r"""Power gain [linear] that falls with distance, relative to that at a reference distance.
+
+    $$\beta = (r / r_0)^{-\gamma}$$
+
+    Unlike in `log_distance_gain`, nothing is capped: $r_0$ only says at which distance the SNR is
+    meant, so closer users do gain more. Users are expected to keep a distance, which is $r_0$ by
+    default.
+
+    Args:
+        distance: $r$ [m], above zero.
+        exponent: $\gamma$.
+        reference_distance: $r_0$ [m].
+
+    References:
+        Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
+        instantaneous CSIT", 2016, eq. (2), with $r_0$ = 1 m there.
+    """
+    return (distance / reference_distance) ** -jnp.asarray(exponent)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from jaxmimo.channel.antennas import delay, progressive_delay, ula_steering
+from jaxmimo.channel.antennas import delay, progressive_delay, ula_steering, ura_steering
 
 # Half a unit in the last place of the sine is worth 3e-6 rad after 15 wavelengths.
 jitted_steering = jax.jit(ula_steering, static_argnums=0)
@@ -64,3 +64,17 @@ def test_gradients():
 def test_errors():
     with pytest.raises(ValueError, match="`num_antennas` must be at least 1, but got 0"):
         ula_steering(0, 0.1)
+
+
+def test_rectangular_array_is_a_kronecker_product():
+    azimuth, elevation = jnp.array([0.1, -2.0, 0.7]), jnp.array([0.4, 1.5, -0.3])
+    steering = np.asarray(ura_steering(5, 3, azimuth, elevation, 0.4))
+    assert steering.shape == (3, 15)
+    for wave, az, el in zip(steering, azimuth, elevation, strict=True):
+        expected = np.kron(by_definition(5, az, 0.4), by_definition(3, el, 0.4))
+        np.testing.assert_allclose(wave, expected, atol=2e-6)
+    assert ura_steering(5, 3, 0.1, 0.2).shape == (15,)
+    common = ura_steering(5, 3, azimuth, 0.4)[0]
+    np.testing.assert_allclose(common, ura_steering(5, 3, azimuth[0], 0.4), atol=1e-6)
+    with pytest.raises(ValueError, match="`num_antennas` must be at least 1, but got 0"):
+        ura_steering(5, 0, 0.1, 0.2)

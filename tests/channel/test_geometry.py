@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 from scipy import stats
 
-from jaxmimo.channel.geometry import ap_grid, azimuth, distance_3d, uniform_positions
+from jaxmimo.channel.geometry import (
+    ap_grid,
+    azimuth,
+    distance_3d,
+    uniform_distances,
+    uniform_positions,
+)
 
 LEAST_P_VALUE = 5.7e-7  # that of five standard errors
 coordinate = st.floats(-1e3, 1e3, width=32)
@@ -60,6 +66,21 @@ def test_positions_are_uniform_in_the_square(x64):
         assert stats.kstest(positions[:, axis], "uniform", (0, 50)).pvalue > LEAST_P_VALUE
     correlation = np.corrcoef(positions.T)[0, 1]
     assert abs(correlation) < 5 / np.sqrt(20_000)
+
+
+@pytest.mark.parametrize("uniform_area", [False, True])
+def test_distances_are_uniform_in_distance_or_area(uniform_area):
+    key = jax.random.key(2)
+    distance = np.asarray(uniform_distances(key, 20_000, 100.0, 1600.0, uniform_area=uniform_area))
+    first = uniform_distances(key, 7, 100.0, 1600.0, uniform_area=uniform_area)
+    np.testing.assert_array_equal(first, distance[:7])
+    power = 2 if uniform_area else 1
+    inner, outer = 100.0**power, 1600.0**power
+    share = (distance.astype(float) ** power - inner) / (outer - inner)
+    assert np.all((share > -1e-6) & (share < 1 + 1e-6))
+    assert stats.kstest(share, "uniform").pvalue > LEAST_P_VALUE
+    same = uniform_distances(key, 5, 3.0, 3.0, uniform_area=uniform_area)
+    np.testing.assert_allclose(same, 3.0, rtol=1e-6)
 
 
 @given(st.lists(position, min_size=2, max_size=2), st.lists(position, min_size=3, max_size=3))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from jaxmimo.channel.pathloss import log_distance_gain, wavelength
+from jaxmimo.channel.pathloss import distance_power_law, log_distance_gain, wavelength
 
 CARRIER_HZ = 3.5e9
 
@@ -63,3 +63,16 @@ def test_gradients_and_sweeps():
         check_grads(jax.jit(function), (distance, 2.7), order=1)
         swept = jax.jit(jax.vmap(function, in_axes=(None, 0)))(distance, jnp.array([2.0, 3.0]))
         np.testing.assert_allclose(swept[0] - swept[1], np.log([2.0, 30.0]), rtol=1e-12)
+
+
+def test_power_law():
+    distance = jnp.array([50.0, 100.0, 1600.0])
+    expected = (np.array([0.5, 1, 16])) ** -3.8  # no cap below the reference distance
+    np.testing.assert_allclose(distance_power_law(distance), expected, rtol=2e-6)
+    literal = distance_power_law(distance, exponent=2.0, reference_distance=1.0)
+    np.testing.assert_allclose(literal, 1 / distance**2, rtol=1e-6)
+    with jax.enable_x64(True):
+        function = lambda r, e, r0: jnp.log(  # noqa: E731
+            distance_power_law(r, exponent=e, reference_distance=r0)
+        )
+        check_grads(jax.jit(function), (jnp.array([20.0, 300.0]), 3.8, 100.0), order=1)
