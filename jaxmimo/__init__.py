@@ -8,8 +8,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxmimo import cell_free_iqi, distributed_rician
-    from jaxmimo.channel.correlation import local_scattering_covariance
+    from jaxmimo import beamforming_3d, cell_free_iqi, complexity, distributed_rician
+    from jaxmimo.channel.correlation import local_scattering_covariance, one_ring_covariance
     from jaxmimo.core.randomness import complex_normal
     from jaxmimo.rates.metrics import condition_number, vector_correlation
     from jaxmimo.rates.sinr import uplink_sinr
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         zf_combiner,
     )
     from jaxmimo.transceiver.hardware import IQImbalance
+    from jaxmimo.transceiver.prebeamforming import dft_prebeamformer
 
 __version__ = version("jaxmimo")
 
@@ -30,29 +31,35 @@ _HOMES = {
     "IQImbalance": "jaxmimo.transceiver.hardware",
     "complex_normal": "jaxmimo.core.randomness",
     "condition_number": "jaxmimo.rates.metrics",
+    "dft_prebeamformer": "jaxmimo.transceiver.prebeamforming",
     "error_aware_mmse_combiner": "jaxmimo.transceiver.combining",
     "local_scattering_covariance": "jaxmimo.channel.correlation",
     "mmse_combiner": "jaxmimo.transceiver.combining",
     "monte_carlo": "jaxmimo.simulation.monte_carlo",
     "mr_combiner": "jaxmimo.transceiver.combining",
+    "one_ring_covariance": "jaxmimo.channel.correlation",
     "uplink_sinr": "jaxmimo.rates.sinr",
     "vector_correlation": "jaxmimo.rates.metrics",
     "zf_combiner": "jaxmimo.transceiver.combining",
 }
-_SYSTEMS = ("cell_free_iqi", "distributed_rician")
+_MODULES = ("beamforming_3d", "cell_free_iqi", "complexity", "distributed_rician")
 
 __all__ = [
     "Estimate",
     "IQImbalance",
+    "beamforming_3d",
     "cell_free_iqi",
     "complex_normal",
+    "complexity",
     "condition_number",
+    "dft_prebeamformer",
     "distributed_rician",
     "error_aware_mmse_combiner",
     "local_scattering_covariance",
     "mmse_combiner",
     "monte_carlo",
     "mr_combiner",
+    "one_ring_covariance",
     "uplink_sinr",
     "vector_correlation",
     "zf_combiner",
@@ -60,7 +67,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _SYSTEMS:
+    if name in _MODULES:
         return import_module(f"jaxmimo.{name}")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)

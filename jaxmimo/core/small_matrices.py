@@ -116,26 +116,26 @@ def diagonal(a: Float[Array, "n n *batch"]) -> Float[Array, "n *batch"]:
     return jnp.stack([a[i, i] for i in range(a.shape[0])])
 
 
-def batch_stays_last(function: Callable[[Parts], Any], first_batch_axis: int) -> Callable:
+def batch_stays_last(function: Callable[[Any], Any], first_batch_axis: int) -> Callable:
     """Make `jax.vmap` of a function of matrices add to their batch instead of a first axis.
 
     So one realization's kernel is as fast under `vmap` as a batch that was laid out by hand. All
     batch axes reach the function as one.
 
     Args:
-        function: From matrices (rows, columns, batch) to an array, or `Parts`, whose last axis is
-            the batch. It is not differentiated: give what calls it a rule.
+        function: From matrices (rows, columns, batch), real or `Parts`, to an array or `Parts`
+            whose last axis is the batch. It is not differentiated: give what calls it a rule.
         first_batch_axis: Where the batch begins in its result.
     """
 
     @custom_vmap
-    def with_batch(a: Parts) -> Any:
+    def with_batch(a: Any) -> Any:
         batch = a.shape[2:]
         result = function(a.reshape(*a.shape[:2], -1))
         return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-1], *batch), result)
 
     @with_batch.def_vmap
-    def over_one_more(size: int, batched: list[Parts], a: Parts) -> tuple[Any, Any]:
+    def over_one_more(size: int, batched: list[Any], a: Any) -> tuple[Any, Any]:
         def into_batch(leaf: Array, batched: bool) -> Array:
             if batched:
                 return jnp.moveaxis(leaf, 0, 2)
@@ -194,6 +194,44 @@ def _swept(a: Parts) -> Parts:
 
 
 _inverse = batch_stays_last(_swept, first_batch_axis=2)
+
+
+@jax.custom_jvp
+def symmetric_inverse(a: Float[Array, "n n *batch"]) -> Float[Array, "n n *batch"]:
+    """Inverse of real symmetric positive definite matrices: `inverse` without imaginary parts."""
+    return _symmetric_inverse(a)
+
+
+@symmetric_inverse.defjvp
+def _symmetric_inverse_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    b = symmetric_inverse(*primals)
+    half = jnp.einsum("ij...,jk...->ik...", b, tangents[0], precision="highest")
+    return b, -jnp.einsum("ij...,jk...->ik...", half, b, precision="highest")
+
+
+def _symmetric_swept(a: Float[Array, "n n batch"]) -> Float[Array, "n n batch"]:
+    limits = jnp.finfo(a.dtype)
+    floor = limits.eps * diagonal(a) + 4 * limits.tiny**0.5
+
+    def pivot(a: Array, p: ArrayLike) -> tuple[Array, Array, Array]:
+        column = lax.dynamic_index_in_dim(a, p, 1, keepdims=False)
+        value = lax.dynamic_index_in_dim(column, p, 0, keepdims=False)
+        at_least = lax.dynamic_index_in_dim(floor, p, 0, keepdims=False)
+        inverse_pivot = 1.0 / jnp.maximum(value, at_least)
+        return column, column * inverse_pivot[None], inverse_pivot
+
+    def sweep(p: Array, state: tuple[Array, Array, Array, Array]) -> tuple:
+        a, column, scaled, inverse_pivot = state
+        a = a - scaled[:, None] * column[None]
+        a = lax.dynamic_update_slice_in_dim(a, scaled[None], p, 0)
+        a = lax.dynamic_update_slice_in_dim(a, scaled[:, None], p, 1)
+        a = lax.dynamic_update_slice(a, -inverse_pivot[None, None], (p, p, jnp.zeros_like(p)))
+        return (a, *pivot(a, p + 1))
+
+    return -lax.fori_loop(0, a.shape[0], sweep, (a, *pivot(a, 0)))[0]
+
+
+_symmetric_inverse = batch_stays_last(_symmetric_swept, first_batch_axis=2)
 
 
 @jax.custom_jvp

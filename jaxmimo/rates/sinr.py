@@ -1,4 +1,4 @@
-"""SINR and spectral efficiency of the uplink after linear combining."""
+"""SINR and spectral efficiency after linear combining in the uplink, or precoding."""
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +65,24 @@ def sinr_of_gains(
     disturbance = sum_of_columns(jnp.where(own, 0.0, power)) + noise
     heard = disturbance > 0
     return jnp.where(heard, signal / jnp.where(heard, disturbance, 1.0), 0.0)
+
+
+def sinr_of_powers(powers: Float[Array, "streams users"]) -> Float[Array, " users"]:
+    r"""SINR of each user in the downlink, from the powers at which users receive all streams.
+
+    $$\mathrm{SINR}_k = \frac{\rho |h_k^H a_k|^2}
+        {\sigma^2 + \rho \sum_{u \ne k} |h_k^H a_u|^2}$$
+
+    Args:
+        powers: Entry (u, k) is the power of stream u at user k over the noise; stream k is that of
+            user k.
+
+    References:
+        Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
+        instantaneous CSIT", 2016, eq. (27).
+    """
+    own = np.eye(powers.shape[0], dtype=bool)
+    return jnp.diagonal(powers) / (1.0 + jnp.sum(jnp.where(own, 0.0, powers), 0))
 
 
 def spectral_efficiency(sinr: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
-from jaxtyping import Float
+from jaxtyping import Complex, Float, Int
 
+from jaxmimo.core.small_matrices import Parts, inverse
 from jaxmimo.core.split import WidelyLinear
 
 
@@ -58,3 +59,45 @@ def unit_power(
 
 def _power(value: Array) -> Array:
     return value.real**2 + value.imag**2
+
+
+def slnr_precoder(
+    h: Complex[Array, "users beams"], counted: Float[Array, " users"], own: int | Int[Array, ""]
+) -> Complex[Array, " beams"]:
+    r"""Precoder of one user with the largest signal-to-leakage-and-noise ratio.
+
+    $$p_u = \sqrt{\lambda_u}\, (I + X_u X_u^H)^{-1} h_u, \qquad \|p_u\| = 1,$$
+    where the columns of $X_u$ are the channels that leakage is counted to. It maximizes
+    $|h_u^H p|^2 / (\|X_u^H p\|^2 + 1)$ among all p of unit norm. It is computed with $h_u$ added
+    to $X_u$, which does not change its direction, through the smaller of the two Gram matrices.
+
+    Args:
+        h: Effective channels $\sqrt{\rho}\, B^H h_s / \sigma$ of all users, in the beams of user u.
+        counted: One for users that leakage is counted to, else zero; u's own entry does not matter.
+        own: u.
+
+    Returns:
+        The precoder; zero if the user has no channel in these beams.
+
+    References:
+        Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
+        instantaneous CSIT", 2016, eqs. (15)-(17) by `counted`; Sadek, Tarighat, Sayed, "A
+        leakage-based precoding scheme for downlink multi-user MIMO channels", 2007.
+    """
+    users, beams = h.shape
+    known = jnp.where(jnp.arange(users) == own, 1.0, counted)
+    if users <= beams:
+        # Masked as a whole, the Gram matrix is one for all sets of users.
+        gram = jnp.matmul(h.conj(), h.T, precision="highest") * (known[:, None] * known[None])
+        weights = known * _plus_identity_inverse(gram)[:, own]
+        p = jnp.matmul(weights, h, precision="highest")
+    else:
+        gram = jnp.matmul((known[:, None] * h).T, h.conj(), precision="highest")
+        p = jnp.matmul(_plus_identity_inverse(gram), h[own], precision="highest")
+    norm = jnp.sum(p.real**2 + p.imag**2)
+    heard = norm > 0
+    return p * jnp.where(heard, 1.0 / jnp.sqrt(jnp.where(heard, norm, 1.0)), 0.0)
+
+
+def _plus_identity_inverse(gram: Complex[Array, "n n"]) -> Complex[Array, "n n"]:
+    return inverse(Parts(gram.real + jnp.eye(gram.shape[0]), gram.imag)).merged()

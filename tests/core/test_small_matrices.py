@@ -19,6 +19,7 @@ from jaxmimo.core.small_matrices import (
     diagonal,
     entry,
     inverse,
+    symmetric_inverse,
 )
 from jaxmimo.rates.metrics import condition_number, vector_correlation
 from jaxmimo.systems.distributed_rician import DistributedRician, se_sample
@@ -304,3 +305,44 @@ def test_correlated_fading_is_simulated_without_lapack():
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="LAPACK serves CPUs")
 def test_custom_calls_of_numpy_functions_name_lapack():
     assert "lapack" in custom_calls(jnp.linalg.inv, complex_shape(4, 4))
+
+
+# Real symmetric matrices
+
+
+@shapes
+@precisions
+def test_symmetric_inverse_is_that_of_numpy_and_vmap_equals_a_loop(size, batch, double):
+    a = positive(np.random.default_rng(size), size, *batch, 2).real
+    precision, tolerance = of_precision(double)
+    with precision:
+        a = jnp.asarray(a, jnp.result_type(float))
+        found = jax.jit(symmetric_inverse)(a)
+        assert found.dtype == a.dtype
+        np.testing.assert_allclose(found, each(np.linalg.inv, np.asarray(a)), atol=tolerance)
+        mapped = jax.jit(jax.vmap(symmetric_inverse, in_axes=-1, out_axes=-1))(a)
+        np.testing.assert_allclose(mapped, found, atol=tolerance)
+
+
+@precisions
+def test_singular_symmetric_matrices_have_finite_inverses_and_gradients(double):
+    a = np.stack([matrix.real for matrix in singular_matrices().values()], -1)
+
+    def total(a):
+        return jnp.tanh(symmetric_inverse(a)).sum()
+
+    with jax.enable_x64(double):
+        a = jnp.asarray(a, jnp.result_type(float))
+        for leaf in jax.jit(lambda a: (symmetric_inverse(a), jax.grad(total)(a)))(a):
+            assert np.all(np.isfinite(leaf))
+
+
+def test_gradient_of_the_symmetric_inverse_is_finite_differences():
+    def of_root(root):
+        return symmetric_inverse(
+            jnp.einsum("im...,km...->ik...", root, root) + jnp.eye(3)[..., None]
+        )
+
+    with jax.enable_x64(True):
+        root = jnp.asarray(np.random.default_rng(6).normal(size=(3, 3, 2)))
+        check_grads(jax.jit(of_root), (root,), order=1, atol=1e-5, rtol=1e-5)

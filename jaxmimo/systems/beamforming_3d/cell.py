@@ -1,0 +1,207 @@
+r"""One drop of users: covariances of their beams, and the groups they are put into.
+
+The second stage of beamforming knows these statistics only. Beams are those of
+`prebeamforming.beam_covariance`, in which all covariances are real.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Complex, Float, Int, Key
+
+from jaxmimo.channel.correlation import one_ring_covariance
+from jaxmimo.channel.karhunen_loeve import RankRule, channel_factor, karhunen_loeve
+from jaxmimo.channel.pathloss import distance_power_law
+from jaxmimo.core.checks import require
+from jaxmimo.core.randomness import split_complex_normal
+from jaxmimo.core.split import computed_once
+from jaxmimo.core.units import amplitude
+from jaxmimo.systems.beamforming_3d.system import Beamforming3D, Users
+from jaxmimo.transceiver.grouping import beam_powers, captured, per_direction
+from jaxmimo.transceiver.prebeamforming import beam_covariance
+
+Grouping = Callable[[Array, Array], tuple[Array, Array]]
+"""From what groups capture of a user, in azimuth and in elevation, to its group in both."""
+
+
+class Groups(eqx.Module):
+    """The group of every user.
+
+    Attributes:
+        azimuth: Subsector g, from 0.
+        elevation: Annular region l, from 0.
+        azimuth_groups: G.
+        elevation_groups: L.
+    """
+
+    azimuth: Int[Array, " users"]
+    elevation: Int[Array, " users"]
+    azimuth_groups: int = eqx.field(static=True)
+    elevation_groups: int = eqx.field(static=True)
+
+
+class Cell(eqx.Module):
+    r"""Statistics of a drop, in units of the noise.
+
+    Attributes:
+        azimuth: Covariance of the beams in azimuth, of unit average power.
+        elevation: Likewise in elevation.
+        snr: $\rho \beta_k / \sigma^2$.
+        azimuth_rank: Eigenvectors that count in azimuth, by the rank rule.
+        elevation_rank: Likewise in elevation.
+        groups: The users' groups.
+    """
+
+    azimuth: Float[Array, "users azimuth_antennas azimuth_antennas"]
+    elevation: Float[Array, "users elevation_antennas elevation_antennas"]
+    snr: Float[Array, " users"]
+    azimuth_rank: Int[Array, " users"]
+    elevation_rank: Int[Array, " users"]
+    groups: Groups
+
+    @property
+    def num_users(self) -> int:
+        """K."""
+        return self.snr.size
+
+
+class ChannelFactors(eqx.Module):
+    r"""Karhunen-Loeve factors of the channels: $H_k = A_k V_k E_k^T$ with white $V_k$.
+
+    Row p, column q of $H_k$ is beam p in azimuth and q in elevation.
+
+    Attributes:
+        azimuth: $A_k$, with the user's signal-to-noise ratio.
+        elevation: $E_k$.
+    """
+
+    azimuth: Float[Array, "users azimuth_antennas azimuth_antennas"]
+    elevation: Float[Array, "users elevation_antennas elevation_antennas"]
+
+
+def assign_groups(
+    system: Beamforming3D, users: Users, *, grouping: Grouping = per_direction
+) -> Groups:
+    """Put users into groups by their covariances.
+
+    Args:
+        system: The cell; its rank rule decides which eigenvectors count.
+        users: The users.
+        grouping: `per_direction` (2D-FQUG) or `overall`, of `jaxmimo.transceiver.grouping`.
+
+    References:
+        Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
+        instantaneous CSIT", 2016, Algorithm 1 and eqs. (10)-(12).
+    """
+    return make_cell(system, users, grouping=grouping).groups
+
+
+def make_cell(system: Beamforming3D, users: Users, *, grouping: Grouping = per_direction) -> Cell:
+    """Statistics and groups of the users of a cell; arguments as for `assign_groups`."""
+    return make_cells(system, users, (system.azimuth_groups,), grouping=grouping)[0]
+
+
+@eqx.filter_jit
+def make_cells(
+    system: Beamforming3D,
+    users: Users,
+    azimuth_groups: tuple[int, ...],
+    *,
+    grouping: Grouping = per_direction,
+) -> tuple[Cell, ...]:
+    """The same cell, split into other numbers of subsectors; arguments as for `assign_groups`."""
+    require(
+        users.distance.size == system.num_users,
+        f"`users` must be the {system.num_users} users of the system, but are "
+        f"{users.distance.size}. Match them to `num_users`.",
+    )
+    azimuth = _beam_covariances(
+        system.azimuth_antennas, users.azimuth, users.azimuth_spread, system.spacing
+    )
+    elevation = _beam_covariances(
+        system.elevation_antennas, users.elevation, users.elevation_spread, system.spacing
+    )
+    beta = distance_power_law(
+        users.distance,
+        exponent=system.path_loss_exponent,
+        reference_distance=system.reference_distance,
+    )
+    snr = system.power * beta / system.noise_power
+    azimuth_powers, azimuth_rank = _beam_powers(azimuth, system.rank_rule)
+    elevation_powers, elevation_rank = _beam_powers(elevation, system.rank_rule)
+
+    def split_into(azimuth_groups: int) -> Cell:
+        counts = azimuth_groups, system.elevation_groups
+        groups = _groups(azimuth_powers, elevation_powers, *counts, grouping)
+        return Cell(azimuth, elevation, snr, azimuth_rank, elevation_rank, groups)
+
+    return tuple(split_into(count) for count in azimuth_groups)
+
+
+@jax.jit
+def channel_factors(cell: Cell) -> ChannelFactors:
+    """Factors of the covariances of a cell.
+
+    References:
+        Fan et al., eqs. (5)-(6).
+    """
+    return ChannelFactors(
+        azimuth=jax.vmap(channel_factor)(cell.azimuth) * amplitude(cell.snr)[:, None, None],
+        elevation=jax.vmap(channel_factor)(cell.elevation),
+    )
+
+
+def draw_channels(
+    key: Key[Array, ""], factors: ChannelFactors
+) -> Complex[Array, "users azimuth_antennas elevation_antennas"]:
+    """Beams of the channels of one realization, over the noise, through their Kronecker factors.
+
+    References:
+        Fan et al., eq. (6).
+    """
+    users, azimuth, _ = factors.azimuth.shape
+    elevation = factors.elevation.shape[1]
+    white = split_complex_normal(key, (users * azimuth * elevation,))
+    always = jnp.sum(factors.azimuth[:, 0, 0] ** 2) >= 0
+    white = computed_once(white, always).reshape(2, users, azimuth, elevation)
+    rows = jnp.einsum("kpm,ckmn->ckpn", factors.azimuth, white, precision="highest")
+    h = jnp.einsum("ckpn,kqn->ckpq", rows, factors.elevation, precision="highest")
+    return lax.complex(h[0], h[1])
+
+
+def _beam_covariances(
+    antennas: int, angle: Array, spread: Array, spacing: float
+) -> Float[Array, "users antennas antennas"]:
+    def of_user(angle: Array, spread: Array) -> Array:
+        return beam_covariance(one_ring_covariance(antennas, angle, spread, spacing))
+
+    return jax.vmap(of_user)(angle, spread)
+
+
+def _beam_powers(
+    covariances: Array, rank_rule: RankRule
+) -> tuple[Float[Array, "users beams"], Int[Array, " users"]]:
+    """Power of every beam in the span of the eigenvectors that count, and how many these are."""
+
+    def of_user(covariance: Array) -> tuple[Array, Array]:
+        vectors, values = karhunen_loeve(covariance)
+        kept = rank_rule(values)
+        return beam_powers(vectors, kept), jnp.sum(kept, dtype=jnp.int32)
+
+    return jax.vmap(of_user)(covariances)
+
+
+def _groups(
+    azimuth: Float[Array, "users azimuth_beams"],
+    elevation: Float[Array, "users elevation_beams"],
+    azimuth_groups: int,
+    elevation_groups: int,
+    grouping: Grouping,
+) -> Groups:
+    def of_user(azimuth: Array, elevation: Array) -> tuple[Array, Array]:
+        return grouping(captured(azimuth, azimuth_groups), captured(elevation, elevation_groups))
+
+    return Groups(*jax.vmap(of_user)(azimuth, elevation), azimuth_groups, elevation_groups)

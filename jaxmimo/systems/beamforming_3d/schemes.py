@@ -1,0 +1,228 @@
+"""Downlink schemes: what a base station makes of a cell's statistics.
+
+A scheme is a function of a cell, `scheme(cell) -> precoding`: the stage of beamforming that knows
+statistics only. What it returns is the stage that knows the fading, too, or need not. A scheme of
+your own is one more such function; `TwoStageSLNR` counts leakage to any set of users.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Bool, Complex, Float, Int
+
+from jaxmimo.channel.karhunen_loeve import karhunen_loeve
+from jaxmimo.core.small_matrices import Parts
+from jaxmimo.rates.deterministic_equivalents import KroneckerCovariances, slnr_powers
+from jaxmimo.rates.ergodic import ergodic_rates
+from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
+from jaxmimo.systems.beamforming_3d.cell import Cell
+from jaxmimo.transceiver.combining import IN_GRAM_FORM, Combiner, mmse_combiner, zf_combiner
+from jaxmimo.transceiver.precoding import slnr_precoder
+
+
+class Precoding(Protocol):
+    """The stage of beamforming that knows the fading."""
+
+    def powers(
+        self, h: Complex[Array, "users azimuth_antennas elevation_antennas"]
+    ) -> Float[Array, "streams users"]:
+        """Power over the noise at which users receive each stream, in one realization.
+
+        Args:
+            h: Beams of the users' channels over the noise.
+        """
+        ...
+
+    def rates_in_the_limit(self) -> Float[Array, " users"]:
+        """Deterministic equivalent of the users' ergodic rates [bit/s/Hz]."""
+        ...
+
+
+Scheme = Callable[[Cell], Precoding]
+"""From a cell to the precoding for it."""
+
+
+def own_group(cell: Cell) -> "TwoStageSLNR":
+    """SLNR precoding that counts leakage to the other users of the own group (17)."""
+    return _within(cell, 0, diagonal=True, wrap=True)
+
+
+def adjacent_groups(cell: Cell, *, diagonal: bool = True, wrap: bool = True) -> "TwoStageSLNR":
+    """SLNR precoding that counts leakage to the own and the adjacent groups (15): the proposal.
+
+    Args:
+        cell: The cell.
+        diagonal: Whether groups that touch at a corner are adjacent: 3 x 3 groups, not a plus.
+        wrap: Whether the first and the last group are adjacent, in both directions, as the
+            frequencies of DFT beams are.
+    """
+    return _within(cell, 1, diagonal=diagonal, wrap=wrap)
+
+
+def all_groups(cell: Cell) -> "TwoStageSLNR":
+    """SLNR precoding that counts leakage to all other users (16)."""
+    return TwoStageSLNR(cell, jnp.ones((cell.num_users, cell.num_users), bool))
+
+
+def generalized_mrt(cell: Cell) -> "FixedPrecoders":
+    """Generalized maximum ratio transmission, on the principal eigenvectors of the covariances."""
+
+    def principal(covariances: Array) -> Array:
+        return jax.vmap(lambda r: karhunen_loeve(r)[0][:, 0])(covariances)
+
+    return FixedPrecoders(cell, principal(cell.azimuth), principal(cell.elevation))
+
+
+def full_dimension_slnr(cell: Cell) -> "FullDimension":
+    """SLNR precoding of all antennas, without prebeamformers."""
+    del cell
+    return FullDimension(mmse_combiner)
+
+
+def full_dimension_zf(cell: Cell) -> "FullDimension":
+    """Zero forcing with all antennas, without prebeamformers; takes at most M N users."""
+    antennas = cell.azimuth.shape[1] * cell.elevation.shape[1]
+    if cell.num_users > antennas:
+        raise ValueError(
+            f"`num_users` must be at most the {antennas} antennas for zero forcing, but is "
+            f"{cell.num_users}. Serve fewer users or use `full_dimension_slnr`."
+        )
+    return FullDimension(zf_combiner)
+
+
+class TwoStageSLNR(eqx.Module):
+    """SLNR precoding in the beams of each user's group.
+
+    Attributes:
+        cell: The cell.
+        counted: Entry (u, s) tells whether the precoder of user u counts leakage to user s.
+    """
+
+    cell: Cell
+    counted: Bool[Array, "users users"]
+
+    def powers(
+        self, h: Complex[Array, "users azimuth_antennas elevation_antennas"]
+    ) -> Float[Array, "streams users"]:
+        """Powers over the noise, eqs. (15)-(17)."""
+        groups = self.cell.groups
+        azimuth_beams = h.shape[1] // groups.azimuth_groups
+        elevation_beams = h.shape[2] // groups.elevation_groups
+
+        def of_stream(user: Array, counted: Array, azimuth: Array, elevation: Array) -> Array:
+            first_user = jnp.zeros_like(azimuth)
+            start = (first_user, azimuth * azimuth_beams, elevation * elevation_beams)
+            size = (h.shape[0], azimuth_beams, elevation_beams)
+            effective = lax.dynamic_slice(h, start, size).reshape(h.shape[0], -1)
+            p = slnr_precoder(effective, counted, user)
+            gain = jnp.matmul(effective.conj(), p, precision="highest")
+            return gain.real**2 + gain.imag**2
+
+        users = jnp.arange(h.shape[0])
+        counted = self.counted.astype(h.real.dtype)
+        return jax.vmap(of_stream)(users, counted, groups.azimuth, groups.elevation)
+
+    def rates_in_the_limit(self) -> Float[Array, " users"]:
+        """Theorem 1."""
+        groups, cell = self.cell.groups, self.cell
+
+        def of_stream(user: Array, counted: Array, azimuth: Array, elevation: Array) -> Array:
+            covariances = KroneckerCovariances(
+                _block(cell.azimuth, azimuth, groups.azimuth_groups) * cell.snr[:, None, None],
+                _block(cell.elevation, elevation, groups.elevation_groups),
+            )
+            return slnr_powers(covariances, counted, user)
+
+        users = jnp.arange(cell.num_users)
+        counted = self.counted.astype(cell.snr.dtype)
+        powers = jax.vmap(of_stream)(users, counted, groups.azimuth, groups.elevation)
+        return spectral_efficiency(sinr_of_powers(powers))
+
+
+class FixedPrecoders(eqx.Module):
+    """Precoders that do not follow the fading, Kronecker products of real vectors of unit norm.
+
+    Attributes:
+        cell: The cell.
+        azimuth: Their factors in azimuth.
+        elevation: Their factors in elevation.
+    """
+
+    cell: Cell
+    azimuth: Float[Array, "streams azimuth_antennas"]
+    elevation: Float[Array, "streams elevation_antennas"]
+
+    def powers(
+        self, h: Complex[Array, "users azimuth_antennas elevation_antennas"]
+    ) -> Float[Array, "streams users"]:
+        """Powers over the noise."""
+        parts = jnp.stack([h.real, h.imag])
+        across = jnp.einsum("um,ckmn->ckun", self.azimuth, parts, precision="highest")
+        gains = jnp.einsum("ckun,un->cuk", across, self.elevation, precision="highest")
+        return jnp.sum(gains**2, 0)
+
+    def rates_in_the_limit(self) -> Float[Array, " users"]:
+        """Ergodic rates without approximation, since the gains are Gaussian."""
+
+        def gains(covariances: Array, precoders: Array) -> Array:
+            return jnp.einsum(
+                "um,kmp,vp->kuv", precoders, covariances, precoders, precision="highest"
+            )
+
+        across = gains(self.cell.azimuth, self.azimuth) * self.cell.snr[:, None, None]
+        return ergodic_rates(across * gains(self.cell.elevation, self.elevation))
+
+
+class FullDimension(eqx.Module):
+    """Linear precoding of all antennas, with the dual uplink's combining vectors.
+
+    Attributes:
+        combiner: A scheme of `jaxmimo.transceiver.combining` that has a Gram form.
+    """
+
+    combiner: Combiner = eqx.field(static=True)
+
+    def powers(
+        self, h: Complex[Array, "users azimuth_antennas elevation_antennas"]
+    ) -> Float[Array, "streams users"]:
+        """Powers over the noise."""
+        flat = h.reshape(h.shape[0], -1)
+        gram = Parts.of(jnp.matmul(flat.conj(), flat.T, precision="highest"))
+        gains, norms = IN_GRAM_FORM[self.combiner](gram, Parts.zeros(gram.shape), 1.0)
+        heard = norms > 0
+        return gains.power * jnp.where(heard, 1.0 / jnp.where(heard, norms, 1.0), 0.0)[:, None]
+
+    def rates_in_the_limit(self) -> Float[Array, " users"]:
+        """Not provided."""
+        raise ValueError(
+            "`scheme` must be one with a deterministic equivalent, but full-dimension precoding "
+            "has none here. Use `sum_rate`, or a two-stage scheme."
+        )
+
+
+def _within(cell: Cell, reach: int, *, diagonal: bool, wrap: bool) -> TwoStageSLNR:
+    """Counts leakage to groups at most `reach` steps away."""
+    groups = cell.groups
+    azimuth = _steps(groups.azimuth, groups.azimuth_groups, wrap)
+    elevation = _steps(groups.elevation, groups.elevation_groups, wrap)
+    away = jnp.maximum(azimuth, elevation) if diagonal else azimuth + elevation
+    return TwoStageSLNR(cell, away <= reach)
+
+
+def _steps(group: Int[Array, " users"], count: int, wrap: bool) -> Int[Array, "users users"]:
+    steps = jnp.abs(group[:, None] - group[None, :])
+    return jnp.minimum(steps, count - steps) if wrap else steps
+
+
+def _block(
+    covariances: Float[Array, "users antennas antennas"], group: Array, count: int
+) -> Float[Array, "users beams beams"]:
+    """Covariances of the beams of one group."""
+    users, antennas, _ = covariances.shape
+    beams = antennas // count
+    start = (jnp.zeros_like(group), group * beams, group * beams)
+    return lax.dynamic_slice(covariances, start, (users, beams, beams))

@@ -1,0 +1,247 @@
+"""Sum rates: by Monte Carlo over the fading, over drops of users, and without any in the limit."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.tree_util import Partial
+from jaxtyping import Complex, Float, Key
+
+from jaxmimo.core.checks import integer, require
+from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
+from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
+from jaxmimo.systems.beamforming_3d.cell import (
+    Cell,
+    ChannelFactors,
+    channel_factors,
+    draw_channels,
+    make_cell,
+    make_cells,
+)
+from jaxmimo.systems.beamforming_3d.schemes import (
+    Precoding,
+    Scheme,
+    TwoStageSLNR,
+    adjacent_groups,
+)
+from jaxmimo.systems.beamforming_3d.system import Beamforming3D, Users, draw_users
+
+LANES = 32
+"""Fading realizations side by side within a drop: what a CPU's caches hold of them."""
+
+
+def sum_rate(
+    key: Key[Array, ""],
+    system: Beamforming3D,
+    users: Users,
+    *,
+    scheme: Scheme | Sequence[Scheme] = adjacent_groups,
+    realizations: int,
+    batch_size: int | None = None,
+    target_error: float | None = None,
+) -> Estimate:
+    r"""Ergodic sum rate of given users, $E \sum_k \log_2(1 + \mathrm{SINR}_k)$.
+
+    Args:
+        key: Typed key of the fading.
+        system: The cell.
+        users: The users.
+        scheme: Downlink scheme; a sequence is simulated from the same draws.
+        realizations: Fading realizations.
+        batch_size: Realizations side by side; None takes what fits a memory budget.
+        target_error: Stop at this relative standard error; `realizations` is then the most drawn.
+
+    Returns:
+        Estimate of the sum rate [bit/s/Hz] with its error over the fading; shape () or (schemes,).
+
+    References:
+        Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
+        instantaneous CSIT", 2016, eqs. (26)-(27).
+    """
+    cell = make_cell(system, users)
+    sample = Partial(
+        _rate_of_fading,
+        factors=channel_factors(cell),
+        precodings=[each(cell) for each in as_schemes(scheme)],
+        keep_axis=not callable(scheme),
+    )
+    return monte_carlo(sample, key, realizations, batch_size=batch_size, target_error=target_error)
+
+
+def deterministic_sum_rate(
+    system: Beamforming3D,
+    users: Users,
+    *,
+    scheme: Scheme | Sequence[Scheme] = adjacent_groups,
+) -> Float[Array, "*schemes"]:
+    """Deterministic equivalent of the sum rate of given users, from their covariances alone.
+
+    For generalized MRT it is the ergodic sum rate itself. It is differentiable in all parameters
+    of system and users, but for the groups, which are constant where no user changes group.
+
+    Args:
+        system: The cell.
+        users: The users.
+        scheme: Downlink scheme, or a sequence of them.
+
+    Returns:
+        Sum rate [bit/s/Hz], shape () or (schemes,).
+
+    References:
+        Fan et al., Theorem 1.
+    """
+    rates = _limit_of_cell(make_cell(system, users), as_schemes(scheme))
+    return rates[0] if callable(scheme) else rates
+
+
+def simulate_sum_rate(
+    key: Key[Array, ""],
+    system: Beamforming3D,
+    *,
+    scheme: Scheme | Sequence[Scheme] = adjacent_groups,
+    azimuth_groups: Sequence[int] | None = None,
+    drops: int,
+    realizations: int = 64,
+    batch_size: int | None = None,
+    target_error: float | None = None,
+) -> Estimate:
+    """Mean sum rate over drops of users and their fading.
+
+    Args:
+        key: Typed key.
+        system: The cell.
+        scheme: Downlink scheme; a sequence is simulated from the same draws.
+        azimuth_groups: Numbers of subsectors G to simulate from the same draws, instead of the
+            system's own.
+        drops: Drops of the users.
+        realizations: Fading realizations per drop.
+        batch_size: Drops side by side; None takes what fits a memory budget.
+        target_error: Stop at this relative standard error; `drops` is then the most drawn.
+
+    Returns:
+        Estimate of the sum rate [bit/s/Hz] with its error over drops, shape
+        (*azimuth_groups, *schemes), where an axis is there only if several were asked for.
+
+    References:
+        Fan et al., eqs. (26)-(27).
+    """
+    sample = rate_sample(
+        system, scheme=scheme, azimuth_groups=azimuth_groups, realizations=realizations
+    )
+    return monte_carlo(sample, key, drops, batch_size=batch_size, target_error=target_error)
+
+
+def rate_sample(
+    system: Beamforming3D,
+    *,
+    scheme: Scheme | Sequence[Scheme] = adjacent_groups,
+    azimuth_groups: Sequence[int] | None = None,
+    realizations: int = 64,
+) -> Partial:
+    """What `monte_carlo` needs to simulate: a function of a key to the sum rate of a drop.
+
+    Arguments as for `simulate_sum_rate`. Drop i of a simulation has the key `fold_in(key, i)`; its
+    users are those of `draw_users` with the first of the two keys split from it.
+    """
+    count = integer("realizations", realizations)
+    require(count >= 1, f"`realizations` must be at least 1, but got {count}. Give a few dozen.")
+    return Partial(
+        _sample,
+        system=system,
+        rates=Partial(_mean_over_fading, realizations=count),
+        scheme=scheme if callable(scheme) else tuple(scheme),
+        azimuth_groups=None if azimuth_groups is None else tuple(azimuth_groups),
+    )
+
+
+def equivalent_sample(
+    system: Beamforming3D,
+    *,
+    scheme: Scheme | Sequence[Scheme] = adjacent_groups,
+    azimuth_groups: Sequence[int] | None = None,
+) -> Partial:
+    """As `rate_sample`, with the deterministic equivalents of the same drops instead."""
+    sample = rate_sample(system, scheme=scheme, azimuth_groups=azimuth_groups)
+    return Partial(_sample, **{**sample.keywords, "rates": Partial(_limit)})
+
+
+def _sample(
+    key: Array,
+    *,
+    system: Beamforming3D,
+    rates: Callable[[Array, tuple[Cell, ...], tuple[Scheme, ...]], Array],
+    scheme: Scheme | tuple[Scheme, ...],
+    azimuth_groups: tuple[int, ...] | None,
+) -> Array:
+    """Rates (azimuth_groups, schemes) of one drop, without the axes that were not asked for."""
+    users_key, fading_key = jax.random.split(key)
+    users = draw_users(users_key, system)
+    cells = make_cells(system, users, azimuth_groups or (system.azimuth_groups,))
+    result = rates(fading_key, cells, as_schemes(scheme))
+    left_out = (azimuth_groups is None, callable(scheme))
+    return result.squeeze(tuple(axis for axis in (0, 1) if left_out[axis]))
+
+
+def as_schemes(scheme: Scheme | Sequence[Scheme]) -> tuple[Scheme, ...]:
+    """One or several schemes as a tuple."""
+    schemes = (scheme,) if callable(scheme) else tuple(scheme)
+    require(bool(schemes), "`scheme` must hold at least one scheme. Give adjacent_groups.")
+    return schemes
+
+
+def _limit(key: Array, cells: tuple[Cell, ...], schemes: tuple[Scheme, ...]) -> Array:
+    del key
+    return jnp.stack([_limit_of_cell(cell, schemes) for cell in cells])
+
+
+@eqx.filter_jit
+def _limit_of_cell(cell: Cell, schemes: tuple[Scheme, ...]) -> Float[Array, " schemes"]:
+    return jnp.stack([scheme(cell).rates_in_the_limit().sum() for scheme in schemes])
+
+
+def _mean_over_fading(
+    key: Array, cells: tuple[Cell, ...], schemes: tuple[Scheme, ...], *, realizations: int
+) -> Array:
+    """Mean over realizations, worked through in chunks; realization i has `fold_in(key, i)`."""
+    factors = channel_factors(cells[0])
+    precodings = [[scheme(cell) for scheme in schemes] for cell in cells]
+    chunks = math.ceil(realizations / LANES)
+    size = math.ceil(realizations / chunks)
+
+    def of_realization(i: Array) -> Array:
+        h = draw_channels(jax.random.fold_in(key, i), factors)
+        rates = jnp.stack([_sum_rates(of_cell, h) for of_cell in precodings])
+        return jnp.where(i < realizations, rates, 0.0)
+
+    @jax.checkpoint
+    def add_chunk(j: Array, total: Array) -> Array:
+        return total + jax.vmap(of_realization)(j * size + jnp.arange(size)).sum(0)
+
+    empty = jnp.zeros((len(cells), len(schemes)))
+    return lax.fori_loop(0, chunks, add_chunk, empty) / realizations
+
+
+def _rate_of_fading(
+    key: Array, factors: ChannelFactors, precodings: list[Precoding], keep_axis: bool
+) -> Array:
+    rates = _sum_rates(precodings, draw_channels(key, factors))
+    return rates if keep_axis else rates[0]
+
+
+def _sum_rates(
+    precodings: Sequence[Precoding],
+    h: Complex[Array, "users azimuth_antennas elevation_antennas"],
+) -> Float[Array, " precodings"]:
+    """Sum rates of several precodings of one cell in one realization, eqs. (26)-(27)."""
+    two_stage = [p for p in precodings if isinstance(p, TwoStageSLNR)]
+    if len(two_stage) > 1:
+        # They differ in whom leakage is counted to; side by side they share their Gram matrices.
+        cell, counted = two_stage[0].cell, jnp.stack([p.counted for p in two_stage])
+        shared = iter(jax.vmap(lambda counted: TwoStageSLNR(cell, counted).powers(h))(counted))
+        powers = [next(shared) if isinstance(p, TwoStageSLNR) else p.powers(h) for p in precodings]
+    else:
+        powers = [p.powers(h) for p in precodings]
+    return jnp.stack([spectral_efficiency(sinr_of_powers(each)).sum() for each in powers])
