@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks import numpy_iqi
 from benchmarks.agreement import assert_agreement, check_baseline, exact_curve, sum_se_estimate
+from benchmarks.beams_cases import beams_equivalent, beams_sum_rate
 from benchmarks.blas import set_threads, thread_choices
 from benchmarks.floor import floor_microseconds, floor_share
 from benchmarks.fresh import peak_bytes
@@ -142,6 +143,9 @@ CASES: dict[str, Case] = {
     "iqi-aps": iqi_aps,
     "iqi-mismatch": iqi_mismatch,
     "rician-se": rician_se,
+    "beams-sum-rate": beams_sum_rate,
+    "beams-sum-rate-16": partial(beams_sum_rate, azimuth_groups=16),
+    "beams-equivalent": beams_equivalent,
     "memory": memory,
     "rician-memory": rician_memory,
 }

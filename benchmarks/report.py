@@ -53,7 +53,8 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """One flat object."""
         values = asdict(self)
-        return _rounded({**values, **values.pop("further")})
+        further = values.pop("further")
+        return _rounded({**values, **further})
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ GOALS = (
     Goal("iqi-aps", "ratio_numpy_pointwise", 12),
     Goal("iqi-aps", "ratio_curve_to_largest", 1.5, at_most=True),
     Goal("rician-se", "ratio_numpy_shared", 3),
+    Goal("beams-sum-rate", "ratio_numpy_shared", 3),
+    Goal("beams-sum-rate-16", "ratio_numpy_shared", 3),
+    Goal("beams-equivalent", "ratio_least", 1),
     Goal("memory", "ratio_peak_small", 1.1, at_most=True),
     Goal("memory", "ratio_peak_figure_2", 1.1, at_most=True),
     Goal("rician-memory", "ratio_peak_drops", 1.1, at_most=True),

@@ -5,17 +5,19 @@ The second stage of beamforming knows these statistics only. Beams are those of
 """
 
 from collections.abc import Callable
+from functools import lru_cache, partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jaxtyping import Complex, Float, Int, Key
 
 from jaxmimo.channel.correlation import one_ring_covariance
 from jaxmimo.channel.karhunen_loeve import RankRule, channel_factor, karhunen_loeve
 from jaxmimo.channel.pathloss import distance_power_law
-from jaxmimo.core.checks import require
+from jaxmimo.core.checks import is_traced, require
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.split import computed_once
 from jaxmimo.core.units import amplitude
@@ -78,8 +80,8 @@ class ChannelFactors(eqx.Module):
         elevation: $E_k$.
     """
 
-    azimuth: Float[Array, "users azimuth_antennas azimuth_antennas"]
-    elevation: Float[Array, "users elevation_antennas elevation_antennas"]
+    azimuth: Float[Array, "users azimuth_antennas azimuth_rank"]
+    elevation: Float[Array, "users elevation_antennas elevation_rank"]
 
 
 def assign_groups(
@@ -141,17 +143,52 @@ def make_cells(
     return tuple(split_into(count) for count in azimuth_groups)
 
 
-@jax.jit
-def channel_factors(cell: Cell) -> ChannelFactors:
+@partial(jax.jit, static_argnames="ranks")
+def channel_factors(cell: Cell, ranks: tuple[int, int] | None = None) -> ChannelFactors:
     """Factors of the covariances of a cell.
+
+    Args:
+        cell: The cell.
+        ranks: How many eigenvectors to keep in azimuth and elevation, such as `factor_ranks`; None
+            keeps all.
 
     References:
         Fan et al., eqs. (5)-(6).
     """
-    return ChannelFactors(
-        azimuth=jax.vmap(channel_factor)(cell.azimuth) * amplitude(cell.snr)[:, None, None],
-        elevation=jax.vmap(channel_factor)(cell.elevation),
+    azimuth = jax.vmap(channel_factor)(cell.azimuth) * amplitude(cell.snr)[:, None, None]
+    elevation = jax.vmap(channel_factor)(cell.elevation)
+    if ranks is None:
+        return ChannelFactors(azimuth, elevation)
+    return ChannelFactors(azimuth[:, :, : ranks[0]], elevation[:, :, : ranks[1]])
+
+
+def factor_ranks(system: Beamforming3D, users: Users | None = None) -> tuple[int, int]:
+    """Eigenvectors in azimuth and elevation that hold more than rounding of the widest user.
+
+    Users are at most as wide as the system's limits, or as those that are given. In sines, a user
+    is widest at boresight. All eigenvectors count where spreads are traced.
+    """
+    antennas = system.azimuth_antennas, system.elevation_antennas
+    if is_traced(system, users):
+        return antennas
+    spreads = system.azimuth_spread_limit, system.elevation_spread_limit
+    if users is not None:
+        given = users.azimuth_spread, users.elevation_spread
+        spreads = tuple(max(s, np.max(u)) for s, u in zip(spreads, given, strict=True))
+    precision = float(jnp.finfo(jnp.result_type(float)).eps)
+    azimuth, elevation = (
+        _rank_at_boresight(n, float(spread), system.spacing, precision)
+        for n, spread in zip(antennas, spreads, strict=True)
     )
+    return azimuth, elevation
+
+
+@lru_cache(maxsize=64)
+def _rank_at_boresight(antennas: int, spread: float, spacing: float, precision: float) -> int:
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        values = np.linalg.eigvalsh(np.asarray(one_ring_covariance(antennas, 0.0, spread, spacing)))
+    margin = 2
+    return min(antennas, int(np.sum(values > precision * values[-1])) + margin)
 
 
 def draw_channels(
@@ -162,8 +199,8 @@ def draw_channels(
     References:
         Fan et al., eq. (6).
     """
-    users, azimuth, _ = factors.azimuth.shape
-    elevation = factors.elevation.shape[1]
+    users, _, azimuth = factors.azimuth.shape
+    elevation = factors.elevation.shape[2]
     white = split_complex_normal(key, (users * azimuth * elevation,))
     always = jnp.sum(factors.azimuth[:, 0, 0] ** 2) >= 0
     white = computed_once(white, always).reshape(2, users, azimuth, elevation)

@@ -6,7 +6,7 @@ your own is one more such function; `TwoStageSLNR` counts leakage to any set of 
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -24,6 +24,7 @@ from jaxmimo.transceiver.combining import IN_GRAM_FORM, Combiner, mmse_combiner,
 from jaxmimo.transceiver.precoding import slnr_precoder
 
 
+@runtime_checkable
 class Precoding(Protocol):
     """The stage of beamforming that knows the fading."""
 

@@ -18,6 +18,7 @@ from jaxmimo.systems.beamforming_3d.cell import (
     ChannelFactors,
     channel_factors,
     draw_channels,
+    factor_ranks,
     make_cell,
     make_cells,
 )
@@ -64,7 +65,7 @@ def sum_rate(
     cell = make_cell(system, users)
     sample = Partial(
         _rate_of_fading,
-        factors=channel_factors(cell),
+        factors=channel_factors(cell, factor_ranks(system, users)),
         precodings=[each(cell) for each in as_schemes(scheme)],
         keep_axis=not callable(scheme),
     )
@@ -151,7 +152,7 @@ def rate_sample(
     return Partial(
         _sample,
         system=system,
-        rates=Partial(_mean_over_fading, realizations=count),
+        rates=Partial(_mean_over_fading, realizations=count, ranks=factor_ranks(system)),
         scheme=scheme if callable(scheme) else tuple(scheme),
         azimuth_groups=None if azimuth_groups is None else tuple(azimuth_groups),
     )
@@ -203,17 +204,22 @@ def _limit_of_cell(cell: Cell, schemes: tuple[Scheme, ...]) -> Float[Array, " sc
 
 
 def _mean_over_fading(
-    key: Array, cells: tuple[Cell, ...], schemes: tuple[Scheme, ...], *, realizations: int
+    key: Array,
+    cells: tuple[Cell, ...],
+    schemes: tuple[Scheme, ...],
+    *,
+    realizations: int,
+    ranks: tuple[int, int],
 ) -> Array:
     """Mean over realizations, worked through in chunks; realization i has `fold_in(key, i)`."""
-    factors = channel_factors(cells[0])
+    factors = channel_factors(cells[0], ranks)
     precodings = [[scheme(cell) for scheme in schemes] for cell in cells]
     chunks = math.ceil(realizations / LANES)
     size = math.ceil(realizations / chunks)
 
     def of_realization(i: Array) -> Array:
         h = draw_channels(jax.random.fold_in(key, i), factors)
-        rates = jnp.stack([_sum_rates(of_cell, h) for of_cell in precodings])
+        rates = jnp.stack([sum_rates(of_cell, h) for of_cell in precodings])
         return jnp.where(i < realizations, rates, 0.0)
 
     @jax.checkpoint
@@ -227,11 +233,11 @@ def _mean_over_fading(
 def _rate_of_fading(
     key: Array, factors: ChannelFactors, precodings: list[Precoding], keep_axis: bool
 ) -> Array:
-    rates = _sum_rates(precodings, draw_channels(key, factors))
+    rates = sum_rates(precodings, draw_channels(key, factors))
     return rates if keep_axis else rates[0]
 
 
-def _sum_rates(
+def sum_rates(
     precodings: Sequence[Precoding],
     h: Complex[Array, "users azimuth_antennas elevation_antennas"],
 ) -> Float[Array, " precodings"]:

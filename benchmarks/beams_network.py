@@ -1,0 +1,83 @@
+"""The cell of system 3 that is measured, and its drops."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax import Array, lax
+
+from benchmarks.numpy_beams import BeamsDrop
+from jaxmimo import beamforming_3d as b3
+from jaxmimo.systems.beamforming_3d.cell import channel_factors
+
+
+@dataclass(frozen=True)
+class BeamsNetwork:
+    """Figure 6: the sum rate against the number of subsectors.
+
+    Attributes:
+        azimuth_antennas: M.
+        elevation_antennas: N.
+        users: K.
+        azimuth_groups: Values of G.
+        elevation_groups: L.
+        drops: Drops of which the deterministic equivalent is taken in one kernel.
+    """
+
+    azimuth_antennas: int = 64
+    elevation_antennas: int = 12
+    users: int = 20
+    azimuth_groups: tuple[int, ...] = (4, 8, 16, 32, 64)
+    elevation_groups: int = 4
+    drops: int = 64
+
+    def system(self, azimuth_groups: int) -> b3.Beamforming3D:
+        """The cell, split into G subsectors."""
+        return b3.Beamforming3D(
+            azimuth_antennas=self.azimuth_antennas,
+            elevation_antennas=self.elevation_antennas,
+            num_users=self.users,
+            azimuth_groups=azimuth_groups,
+            elevation_groups=self.elevation_groups,
+        )
+
+
+BEAMS = BeamsNetwork()
+
+
+@eqx.filter_jit
+def draw_cells(system: b3.Beamforming3D, keys: Array) -> b3.Cell:
+    """Statistics of a drop per key."""
+    return lax.map(lambda key: b3.make_cell(system, b3.draw_users(key, system)), keys)
+
+
+def numpy_drop(system: b3.Beamforming3D, users: b3.Users) -> BeamsDrop:
+    """The same drop for NumPy, with factors of the covariances at the antennas."""
+    cell = b3.make_cell(system, users)
+    factors = channel_factors(cell)
+    amplitude = np.sqrt(np.asarray(cell.snr))[:, None, None]
+    return BeamsDrop(
+        azimuth=_at_antennas(np.asarray(factors.azimuth) / amplitude),
+        elevation=_at_antennas(np.asarray(factors.elevation)),
+        beta=np.asarray(cell.snr),
+        azimuth_group=np.asarray(cell.groups.azimuth),
+        elevation_group=np.asarray(cell.groups.elevation),
+        counted=np.asarray(b3.adjacent_groups(cell).counted),
+        azimuth_groups=system.azimuth_groups,
+        elevation_groups=system.elevation_groups,
+        alpha=1.0,
+    )
+
+
+def _at_antennas(factors: np.ndarray) -> np.ndarray:
+    """Factors of antennas from those of the centred beams."""
+    n = factors.shape[1]
+    middle = np.arange(n) - (n - 1) / 2
+    beams = np.exp(-2j * np.pi * np.outer(middle, np.arange(n)) / n) / np.sqrt(n)
+    return (beams @ factors).astype(np.complex64)
+
+
+def jax_users(system: b3.Beamforming3D) -> b3.Users:
+    """The drop that both sides simulate."""
+    return b3.draw_users(jax.random.key(3), system)
