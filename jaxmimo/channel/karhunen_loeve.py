@@ -41,13 +41,17 @@ def karhunen_loeve(
         covariance: $R$, real, symmetric and positive semidefinite but for rounding.
 
     Returns:
-        $U$, an eigenvector per column, and the eigenvalues; what rounding takes below zero is zero.
+        $U$, an eigenvector per column, its largest entry positive, and the eigenvalues; what
+        rounding takes below zero is zero.
 
     References:
         Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
         instantaneous CSIT", 2016, eq. (5).
     """
     values, vectors = jnp.linalg.eigh(covariance)
+    # The sign that makes the largest entry positive, so that devices and precisions agree.
+    largest = jnp.argmax(jnp.abs(vectors), axis=0, keepdims=True)
+    vectors = vectors * jnp.sign(jnp.take_along_axis(vectors, largest, axis=0))
     return vectors[:, ::-1], jnp.maximum(values[::-1], 0.0)
 
 

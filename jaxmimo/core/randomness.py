@@ -7,6 +7,7 @@ Uniform numbers come from blocks of their own.
 """
 
 import math
+import operator
 from typing import Any
 
 import jax
@@ -28,7 +29,11 @@ _UNIFORM_STREAM = np.uint32(0x6A78_756E)
 
 
 def complex_normal(
-    key: Key[Array, ""], shape: tuple[int, ...], *, first_row: ArrayLike = 0
+    key: Key[Array, ""],
+    shape: tuple[int, ...],
+    *,
+    first_row: ArrayLike = 0,
+    corner_of: tuple[int, ...] | None = None,
 ) -> Complex[Array, "..."]:
     r"""Independent circularly symmetric $\mathcal{CN}(0, 1)$ numbers.
 
@@ -39,6 +44,8 @@ def complex_normal(
         key: Typed Threefry key, `jax.random.key(seed)`; use it once.
         shape: Shape of the result, with at least one axis.
         first_row: Rows of the key's endless first axis to skip; may be traced.
+        corner_of: Shape of a larger array whose leading corner is drawn, with the same numbers as
+            there; None draws all of an array.
 
     Returns:
         complex64, or complex128 where x64 is enabled: the same numbers with more digits.
@@ -46,12 +53,16 @@ def complex_normal(
     Raises:
         ValueError: If the key is not a single typed Threefry key.
     """
-    parts = split_complex_normal(key, shape, first_row=first_row)
+    parts = split_complex_normal(key, shape, first_row=first_row, corner_of=corner_of)
     return lax.complex(parts[..., 0, :], parts[..., 1, :])
 
 
 def split_complex_normal(
-    key: Key[Array, ""], shape: tuple[int, ...], *, first_row: ArrayLike = 0
+    key: Key[Array, ""],
+    shape: tuple[int, ...],
+    *,
+    first_row: ArrayLike = 0,
+    corner_of: tuple[int, ...] | None = None,
 ) -> Float[Array, "..."]:
     """The numbers of `complex_normal` with real and imaginary parts apart.
 
@@ -64,7 +75,12 @@ def split_complex_normal(
     dtype = jnp.result_type(float)
     words = 2 if dtype == jnp.float32 else 4
     parts_shape = (*shape[:-1], 2, shape[-1])
-    counter = _counter(shape, parts_shape, first_row)
+    within = shape if corner_of is None else corner_of
+    require(
+        len(within) == len(shape) and all(map(operator.ge, within, shape)),
+        f"`corner_of` must hold an array of shape {shape}, but is {within}.",
+    )
+    counter = _counter(within, parts_shape, first_row)
     key_words = jax.random.key_data(key)
     # Double precision appends the words of a second stream, so that its numbers are those of
     # single precision, with more digits.
@@ -153,15 +169,15 @@ def _check_size(shape: tuple[int, ...]) -> None:
 
 
 def _counter(
-    shape: tuple[int, ...], parts_shape: tuple[int, ...], first_row: ArrayLike
+    whole: tuple[int, ...], parts_shape: tuple[int, ...], first_row: ArrayLike
 ) -> UInt32[Array, "..."]:
-    """Row-major index of each complex number, the same for its real and its imaginary part."""
-    _check_size(shape)
-    row_length = math.prod(shape[1:])
+    """Row-major index in the whole array, the same for a number's real and imaginary part."""
+    _check_size(whole)
+    row_length = math.prod(whole[1:])
     index = jnp.asarray(first_row, jnp.uint32) * np.uint32(row_length)
-    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    strides = [math.prod(whole[axis + 1 :]) for axis in range(len(whole))]
     for axis, stride in enumerate(strides):
-        parts_axis = axis if axis < len(shape) - 1 else axis + 1
+        parts_axis = axis if axis < len(whole) - 1 else axis + 1
         index = index + lax.broadcasted_iota(jnp.uint32, parts_shape, parts_axis) * np.uint32(
             stride
         )

@@ -324,3 +324,12 @@ def test_wrong_shapes_are_refused():
         complex_normal(jax.random.key(0), (2**16, 2**16))
     with pytest.raises(ValueError, match="`shape` must hold fewer than"):
         uniform(jax.random.key(0), (2**16, 2**16))
+
+
+def test_a_corner_holds_the_numbers_of_the_whole():
+    key = jax.random.key(5)
+    whole = complex_normal(key, (3, 4, 5))
+    corner = complex_normal(key, (2, 3, 4), corner_of=(3, 4, 5))
+    np.testing.assert_array_equal(corner, whole[:2, :3, :4])
+    with pytest.raises(ValueError, match=r"^`corner_of` must hold"):
+        complex_normal(key, (2, 3), corner_of=(2, 2))

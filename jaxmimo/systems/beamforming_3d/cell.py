@@ -199,11 +199,16 @@ def draw_channels(
     References:
         Fan et al., eq. (6).
     """
-    users, _, azimuth = factors.azimuth.shape
-    elevation = factors.elevation.shape[2]
-    white = split_complex_normal(key, (users * azimuth * elevation,))
+    users, azimuth_antennas, azimuth = factors.azimuth.shape
+    _, elevation_antennas, elevation = factors.elevation.shape
+    # Numbered as if no eigenvector were left out, so that draws do not depend on how many are.
+    white = split_complex_normal(
+        key,
+        (users, azimuth, elevation),
+        corner_of=(users, azimuth_antennas, elevation_antennas),
+    )
     always = jnp.sum(factors.azimuth[:, 0, 0] ** 2) >= 0
-    white = computed_once(white, always).reshape(2, users, azimuth, elevation)
+    white = jnp.moveaxis(computed_once(white, always), 2, 0)
     rows = jnp.einsum("kpm,ckmn->ckpn", factors.azimuth, white, precision="highest")
     h = jnp.einsum("ckpn,kqn->ckpq", rows, factors.elevation, precision="highest")
     return lax.complex(h[0], h[1])

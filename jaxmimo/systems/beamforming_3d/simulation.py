@@ -28,7 +28,7 @@ from jaxmimo.systems.beamforming_3d.schemes import (
     TwoStageSLNR,
     adjacent_groups,
 )
-from jaxmimo.systems.beamforming_3d.system import Beamforming3D, Users, draw_users
+from jaxmimo.systems.beamforming_3d.system import Beamforming3D, Users, check_groups, draw_users
 
 LANES = 32
 """Fading realizations side by side within a drop: what a CPU's caches hold of them."""
@@ -132,7 +132,9 @@ def simulate_sum_rate(
     sample = rate_sample(
         system, scheme=scheme, azimuth_groups=azimuth_groups, realizations=realizations
     )
-    return monte_carlo(sample, key, drops, batch_size=batch_size, target_error=target_error)
+    count = integer("drops", drops)
+    require(count >= 2, f"`drops` must be at least 2, but got {count}. Use hundreds.")
+    return monte_carlo(sample, key, count, batch_size=batch_size, target_error=target_error)
 
 
 def rate_sample(
@@ -149,6 +151,12 @@ def rate_sample(
     """
     count = integer("realizations", realizations)
     require(count >= 1, f"`realizations` must be at least 1, but got {count}. Give a few dozen.")
+    require(
+        azimuth_groups is None or len(azimuth_groups) > 0,
+        "`azimuth_groups` must hold at least one number. Leave it out for the system's own.",
+    )
+    for groups in azimuth_groups or ():
+        check_groups("azimuth", system.azimuth_antennas, groups)
     return Partial(
         _sample,
         system=system,

@@ -4,6 +4,7 @@ import math
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
@@ -27,8 +28,8 @@ class Users(eqx.Module):
         elevation_spread: Half the width of the interval of elevation angles [rad].
 
     Raises:
-        ValueError: If the five do not hold one number per user each, or a spread or a distance is
-            negative.
+        ValueError: If the five do not hold one number per user each, a distance is not positive,
+            or a spread is negative.
     """
 
     distance: Float[Array, " users"]
@@ -46,7 +47,11 @@ class Users(eqx.Module):
         elevation: ArrayLike,
         elevation_spread: ArrayLike,
     ) -> None:
-        self.distance = real_array("distance", distance, minimum=0.0)
+        self.distance = real_array("distance", distance)
+        require(
+            is_traced(self.distance) or bool(jnp.all(self.distance > 0)),
+            f"`distance` must be positive, but is {distance}. Give distances in metres.",
+        )
         self.azimuth = real_array("azimuth", azimuth)
         self.azimuth_spread = real_array("azimuth_spread", azimuth_spread, minimum=0.0)
         self.elevation = real_array("elevation", elevation)
@@ -155,7 +160,7 @@ class Beamforming3D(eqx.Module):
             ("azimuth", azimuth_antennas, azimuth_groups),
             ("elevation", elevation_antennas, elevation_groups),
         ):
-            _check_groups(direction, antennas, groups)
+            check_groups(direction, antennas, groups)
         self.power = _positive("power", power)
         self.noise_power = _positive("noise_power", noise_power)
         self.path_loss_exponent = _number("path_loss_exponent", path_loss_exponent)
@@ -229,7 +234,8 @@ def draw_users(key: Key[Array, ""], system: Beamforming3D) -> Users:
     )
 
 
-def _check_groups(direction: str, antennas: int, groups: int) -> None:
+def check_groups(direction: str, antennas: int, groups: int) -> None:
+    """Refuse numbers of groups that leave a group without a beam."""
     try:
         beams_per_group(antennas, groups)
     except ValueError as error:
