@@ -1,9 +1,7 @@
 r"""Karhunen-Loeve expansion of correlated fading: $h = U \Lambda^{1/2} v$ with white $v$.
 
-For real covariances, which is what those of the beams of linear arrays are, see
-`transceiver.prebeamforming.beam_covariance`: their eigenvectors take a third to a half of the time
-of complex ones, and batches of complex ones next to matrix products have hung jax 0.10 on two
-cores, where real ones never did.
+Covariances are real here, as those of the beams of linear arrays are; see
+`transceiver.prebeamforming.beam_covariance`.
 
 Eigenvectors are not unique: of repeated eigenvalues, such as those of the null space of a narrow
 scatterer, only the space they span is, and its rotation has no derivative. The rules for gradients
@@ -16,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.custom_batching import sequential_vmap
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float
 
@@ -48,11 +47,18 @@ def karhunen_loeve(
         Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
         instantaneous CSIT", 2016, eq. (5).
     """
-    values, vectors = jnp.linalg.eigh(covariance)
+    values, vectors = _eigh(covariance)
     # The sign that makes the largest entry positive, so that devices and precisions agree.
     largest = jnp.argmax(jnp.abs(vectors), axis=0, keepdims=True)
     vectors = vectors * jnp.sign(jnp.take_along_axis(vectors, largest, axis=0))
     return vectors[:, ::-1], jnp.maximum(values[::-1], 0.0)
+
+
+@sequential_vmap
+def _eigh(covariance: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
+    """One matrix after another: LAPACK calls of whole batches have hung jax 0.10 on two cores."""
+    values, vectors = jnp.linalg.eigh(covariance)
+    return values, vectors
 
 
 @karhunen_loeve.defjvp

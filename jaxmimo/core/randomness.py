@@ -7,7 +7,6 @@ Uniform numbers come from blocks of their own.
 """
 
 import math
-import operator
 from typing import Any
 
 import jax
@@ -33,7 +32,7 @@ def complex_normal(
     shape: tuple[int, ...],
     *,
     first_row: ArrayLike = 0,
-    corner_of: tuple[int, ...] | None = None,
+    positions: np.ndarray | None = None,
 ) -> Complex[Array, "..."]:
     r"""Independent circularly symmetric $\mathcal{CN}(0, 1)$ numbers.
 
@@ -44,8 +43,8 @@ def complex_normal(
         key: Typed Threefry key, `jax.random.key(seed)`; use it once.
         shape: Shape of the result, with at least one axis.
         first_row: Rows of the key's endless first axis to skip; may be traced.
-        corner_of: Shape of a larger array whose leading corner is drawn, with the same numbers as
-            there; None draws all of an array.
+        positions: Which of the key's endless row of numbers to draw, an array of `shape`; None
+            draws the first ones.
 
     Returns:
         complex64, or complex128 where x64 is enabled: the same numbers with more digits.
@@ -53,7 +52,7 @@ def complex_normal(
     Raises:
         ValueError: If the key is not a single typed Threefry key.
     """
-    parts = split_complex_normal(key, shape, first_row=first_row, corner_of=corner_of)
+    parts = split_complex_normal(key, shape, first_row=first_row, positions=positions)
     return lax.complex(parts[..., 0, :], parts[..., 1, :])
 
 
@@ -62,7 +61,7 @@ def split_complex_normal(
     shape: tuple[int, ...],
     *,
     first_row: ArrayLike = 0,
-    corner_of: tuple[int, ...] | None = None,
+    positions: np.ndarray | None = None,
 ) -> Float[Array, "..."]:
     """The numbers of `complex_normal` with real and imaginary parts apart.
 
@@ -75,12 +74,11 @@ def split_complex_normal(
     dtype = jnp.result_type(float)
     words = 2 if dtype == jnp.float32 else 4
     parts_shape = (*shape[:-1], 2, shape[-1])
-    within = shape if corner_of is None else corner_of
-    require(
-        len(within) == len(shape) and all(map(operator.ge, within, shape)),
-        f"`corner_of` must hold an array of shape {shape}, but is {within}.",
-    )
-    counter = _counter(within, parts_shape, first_row)
+    if positions is None:
+        counter = _counter(shape, parts_shape, first_row)
+    else:
+        drawn = jnp.asarray(positions, jnp.uint32).reshape(shape)
+        counter = jnp.broadcast_to(drawn[..., None, :], parts_shape)
     key_words = jax.random.key_data(key)
     # Double precision appends the words of a second stream, so that its numbers are those of
     # single precision, with more digits.
@@ -169,15 +167,15 @@ def _check_size(shape: tuple[int, ...]) -> None:
 
 
 def _counter(
-    whole: tuple[int, ...], parts_shape: tuple[int, ...], first_row: ArrayLike
+    shape: tuple[int, ...], parts_shape: tuple[int, ...], first_row: ArrayLike
 ) -> UInt32[Array, "..."]:
-    """Row-major index in the whole array, the same for a number's real and imaginary part."""
-    _check_size(whole)
-    row_length = math.prod(whole[1:])
+    """Row-major index of each complex number, the same for its real and its imaginary part."""
+    _check_size(shape)
+    row_length = math.prod(shape[1:])
     index = jnp.asarray(first_row, jnp.uint32) * np.uint32(row_length)
-    strides = [math.prod(whole[axis + 1 :]) for axis in range(len(whole))]
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     for axis, stride in enumerate(strides):
-        parts_axis = axis if axis < len(whole) - 1 else axis + 1
+        parts_axis = axis if axis < len(shape) - 1 else axis + 1
         index = index + lax.broadcasted_iota(jnp.uint32, parts_shape, parts_axis) * np.uint32(
             stride
         )

@@ -1,6 +1,9 @@
 """Studies: one file per published figure, with its sweep, its claims and its picture."""
 
 from jaxmimo.studies import (
+    beams_equivalent,
+    beams_flops,
+    beams_groups,
     iqi_aps,
     iqi_mismatch,
     iqi_users,
@@ -19,6 +22,9 @@ _MODULES = (
     rician_condition,
     rician_se,
     rician_zf_mmse,
+    beams_equivalent,
+    beams_groups,
+    beams_flops,
 )
 
 STUDIES: dict[str, Study] = {module.STUDY.name: module.STUDY for module in _MODULES}

@@ -326,10 +326,8 @@ def test_wrong_shapes_are_refused():
         uniform(jax.random.key(0), (2**16, 2**16))
 
 
-def test_a_corner_holds_the_numbers_of_the_whole():
+def test_positions_pick_numbers_of_the_row():
     key = jax.random.key(5)
-    whole = complex_normal(key, (3, 4, 5))
-    corner = complex_normal(key, (2, 3, 4), corner_of=(3, 4, 5))
-    np.testing.assert_array_equal(corner, whole[:2, :3, :4])
-    with pytest.raises(ValueError, match=r"^`corner_of` must hold"):
-        complex_normal(key, (2, 3), corner_of=(2, 2))
+    row = complex_normal(key, (60,))
+    positions = np.array([[3, 0, 59], [7, 7, 31]])
+    np.testing.assert_array_equal(complex_normal(key, (2, 3), positions=positions), row[positions])

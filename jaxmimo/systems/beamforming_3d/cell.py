@@ -202,13 +202,11 @@ def draw_channels(
     users, azimuth_antennas, azimuth = factors.azimuth.shape
     _, elevation_antennas, elevation = factors.elevation.shape
     # Numbered as if no eigenvector were left out, so that draws do not depend on how many are.
-    white = split_complex_normal(
-        key,
-        (users, azimuth, elevation),
-        corner_of=(users, azimuth_antennas, elevation_antennas),
-    )
+    number = np.arange(users * azimuth_antennas * elevation_antennas)
+    kept = number.reshape(users, azimuth_antennas, elevation_antennas)[:, :azimuth, :elevation]
+    white = split_complex_normal(key, (kept.size,), positions=kept)
     always = jnp.sum(factors.azimuth[:, 0, 0] ** 2) >= 0
-    white = jnp.moveaxis(computed_once(white, always), 2, 0)
+    white = computed_once(white, always).reshape(2, users, azimuth, elevation)
     rows = jnp.einsum("kpm,ckmn->ckpn", factors.azimuth, white, precision="highest")
     h = jnp.einsum("ckpn,kqn->ckpq", rows, factors.elevation, precision="highest")
     return lax.complex(h[0], h[1])

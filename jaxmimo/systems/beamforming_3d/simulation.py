@@ -208,7 +208,9 @@ def _limit(key: Array, cells: tuple[Cell, ...], schemes: tuple[Scheme, ...]) -> 
 
 @eqx.filter_jit
 def _limit_of_cell(cell: Cell, schemes: tuple[Scheme, ...]) -> Float[Array, " schemes"]:
-    return jnp.stack([scheme(cell).rates_in_the_limit().sum() for scheme in schemes])
+    precodings = [scheme(cell) for scheme in schemes]
+    rates = _of_each(precodings, lambda precoding: precoding.rates_in_the_limit())
+    return jnp.stack([each.sum() for each in rates])
 
 
 def _mean_over_fading(
@@ -250,12 +252,21 @@ def sum_rates(
     h: Complex[Array, "users azimuth_antennas elevation_antennas"],
 ) -> Float[Array, " precodings"]:
     """Sum rates of several precodings of one cell in one realization, eqs. (26)-(27)."""
-    two_stage = [p for p in precodings if isinstance(p, TwoStageSLNR)]
-    if len(two_stage) > 1:
-        # They differ in whom leakage is counted to; side by side they share their Gram matrices.
-        cell, counted = two_stage[0].cell, jnp.stack([p.counted for p in two_stage])
-        shared = iter(jax.vmap(lambda counted: TwoStageSLNR(cell, counted).powers(h))(counted))
-        powers = [next(shared) if isinstance(p, TwoStageSLNR) else p.powers(h) for p in precodings]
-    else:
-        powers = [p.powers(h) for p in precodings]
+    powers = _of_each(precodings, lambda precoding: precoding.powers(h))
     return jnp.stack([spectral_efficiency(sinr_of_powers(each)).sum() for each in powers])
+
+
+def _of_each(
+    precodings: Sequence[Precoding], function: Callable[[Precoding], Array]
+) -> list[Array]:
+    """A function of each of several precodings of one cell.
+
+    Two-stage ones differ in whom leakage is counted to. Mapped over that, they are compiled once
+    and share what does not depend on it, such as Gram matrices.
+    """
+    two_stage = [p for p in precodings if isinstance(p, TwoStageSLNR)]
+    if len(two_stage) < 2:
+        return [function(p) for p in precodings]
+    cell, counted = two_stage[0].cell, jnp.stack([p.counted for p in two_stage])
+    mapped = iter(jax.vmap(lambda counted: function(TwoStageSLNR(cell, counted)))(counted))
+    return [next(mapped) if isinstance(p, TwoStageSLNR) else function(p) for p in precodings]

@@ -1,0 +1,195 @@
+"""What the three studies of two-stage 3D beamforming share: the cell, schemes, drops, datasets."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import xarray as xr
+from jax import Array
+from jax.tree_util import Partial
+
+from jaxmimo.core.checks import require
+from jaxmimo.core.units import from_db
+from jaxmimo.studies import common
+from jaxmimo.studies.beams_costs import TWO_STAGE, count_drop
+from jaxmimo.systems.beamforming_3d import (
+    Beamforming3D,
+    draw_users,
+    eigenvalues_above,
+    equivalent_sample,
+    generalized_mrt,
+    rate_sample,
+)
+from jaxmimo.systems.beamforming_3d.cell import make_cells
+from jaxmimo.systems.beamforming_3d.schemes import Scheme
+
+PAPER = (
+    "Fan et al., A low-complexity 3D massive MIMO scheme jointly using statistical and "
+    "instantaneous CSIT"
+)
+MRT = "generalized MRT"
+SCHEMES: dict[str, Scheme] = {**TWO_STAGE, MRT: generalized_mrt}
+
+_ATTRIBUTES = {
+    "sum_rate": ("Sum rate", "bit/s/Hz"),
+    "sum_rate_equivalent": ("Sum rate, equivalent", "bit/s/Hz"),
+    "relative_excess": ("Equivalent over simulation, minus 1", "1"),
+    "lead": ("Lead over the next scheme", "bit/s/Hz"),
+    "change": ("Change from the G before", "bit/s/Hz"),
+    "flops": ("FLOPs", "10^6"),
+    "flops_grouping": ("Grouping per direction", "10^6 FLOPs"),
+    "flops_overall": ("Overall grouping", "10^6 FLOPs"),
+    "flops_all": ("SLNR, all groups", "10^6 FLOPs"),
+    "flops_adjacent": ("SLNR, adjacent groups", "10^6 FLOPs"),
+    "flops_own": ("SLNR, own group", "10^6 FLOPs"),
+    "simulated": ("Drops drawn", "1"),
+    "table": ("Table", "1"),
+    "scheme": ("Scheme", "1"),
+    "azimuth_antennas": ("Azimuth antennas M", "1"),
+    "elevation_antennas": ("Elevation antennas N", "1"),
+    "azimuth_groups": ("Azimuth groups G", "1"),
+    "elevation_groups": ("Elevation groups L", "1"),
+    "num_users": ("Users K", "1"),
+}
+
+
+@dataclass(frozen=True)
+class AngleParameters:
+    """Where users are seen, and how they are grouped; parameters that all three studies have."""
+
+    azimuth_limit_deg: float = 180.0
+    """Azimuth angles are uniform up to this, either side of boresight [degrees]."""
+    azimuth_spread_deg: float = 20.0
+    """Azimuth spreads are uniform up to this [degrees]."""
+    elevation_limit_deg: float = 90.0
+    """Elevation angles are uniform up to this, either side of boresight [degrees]."""
+    elevation_spread_deg: float = 10.0
+    """Elevation spreads are uniform up to this [degrees]."""
+    antenna_spacing: float = 0.5
+    """Antenna spacing D [wavelengths]."""
+    rank_threshold: float = 0.01
+    """Eigenvalues of a covariance above this share of the largest one count as its rank."""
+
+    def __post_init__(self) -> None:
+        require(
+            0.0 <= self.rank_threshold < 1.0,
+            f"`rank_threshold` must be at least 0 and below 1, but got {self.rank_threshold}. It "
+            "is a share of the largest eigenvalue: try 0.01.",
+        )
+
+
+@dataclass(frozen=True)
+class RateParameters(AngleParameters):
+    """Parameters of the studies of the sum rate."""
+
+    power_db: float = 20.0
+    """Transmit power rho of each stream over the noise [dB]."""
+    path_loss_exponent: float = 3.8
+    """Exponent gamma of the path loss."""
+    reference_distance: float = 100.0
+    """Distance of no path loss [m]; the paper has 1, where users then hear next to nothing."""
+    cell_radius: float = 1600.0
+    """Largest distance of a user [m]."""
+    hole_radius: float = 100.0
+    """Smallest distance of a user [m]."""
+    fading_realizations: int = 32
+    """Fading realizations per drop of the users."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.fading_realizations >= 1,
+            f"`fading_realizations` must be at least 1, but got {self.fading_realizations}. Give "
+            "a few dozen.",
+        )
+
+
+def make_system(
+    parameters: AngleParameters,
+    azimuth_antennas: int,
+    elevation_antennas: int,
+    num_users: int,
+    azimuth_groups: int,
+    elevation_groups: int,
+) -> Beamforming3D:
+    """The cell of a study."""
+    radio = {}
+    if isinstance(parameters, RateParameters):
+        radio = {
+            "power": from_db(parameters.power_db),
+            "path_loss_exponent": parameters.path_loss_exponent,
+            "reference_distance": parameters.reference_distance,
+            "cell_radius": parameters.cell_radius,
+            "hole_radius": parameters.hole_radius,
+        }
+    return Beamforming3D(
+        azimuth_antennas=azimuth_antennas,
+        elevation_antennas=elevation_antennas,
+        num_users=num_users,
+        azimuth_groups=azimuth_groups,
+        elevation_groups=elevation_groups,
+        azimuth_limit=math.radians(parameters.azimuth_limit_deg),
+        azimuth_spread_limit=math.radians(parameters.azimuth_spread_deg),
+        elevation_limit=math.radians(parameters.elevation_limit_deg),
+        elevation_spread_limit=math.radians(parameters.elevation_spread_deg),
+        spacing=parameters.antenna_spacing,
+        rank_rule=Partial(eigenvalues_above, relative=parameters.rank_threshold),
+        **radio,
+    )
+
+
+def both_rates(
+    system: Beamforming3D,
+    schemes: Sequence[Scheme],
+    azimuth_groups: Sequence[int],
+    fading_realizations: int,
+) -> Partial:
+    """Function of a key to simulated and equivalent sum rates of one drop, and what FLOPs need.
+
+    Args:
+        system: The cell.
+        schemes: Downlink schemes; those of `TWO_STAGE` come first.
+        azimuth_groups: Numbers of subsectors.
+        fading_realizations: Fading realizations of the simulation.
+
+    Returns:
+        Function to a dictionary: `simulated` and `equivalent`, shape (azimuth_groups, schemes),
+        and the means over users of `count_drop`, along azimuth_groups.
+    """
+    curves = {"scheme": tuple(schemes), "azimuth_groups": tuple(azimuth_groups)}
+    simulated = rate_sample(system, **curves, realizations=fading_realizations)
+    equivalent = equivalent_sample(system, **curves)
+    return Partial(_both_rates, simulated, equivalent, system, tuple(azimuth_groups))
+
+
+def _both_rates(
+    simulated: Partial,
+    equivalent: Partial,
+    system: Beamforming3D,
+    azimuth_groups: tuple[int, ...],
+    key: Array,
+) -> dict[str, Array]:
+    users_key, _ = jax.random.split(key)  # as `rate_sample` does, so that the drops are the same
+    cells = make_cells(system, draw_users(users_key, system), azimuth_groups)
+    counts = [count_drop(cell) for cell in cells]
+    return {
+        "simulated": simulated(key),
+        "equivalent": equivalent(key),
+        **{name: jnp.stack([each[name] for each in counts]) for name in counts[0]},
+    }
+
+
+def make_dataset(
+    dimensions: dict[str, Any], realizations: int, **variables: tuple[Sequence[str], Any]
+) -> xr.Dataset:
+    """Labelled dataset that notes the drops drawn; arguments as for `common.make_dataset`."""
+    dataset = common.make_dataset(dimensions, variables, _ATTRIBUTES)
+    return dataset.assign_attrs(realizations=realizations)
+
+
+def schemes_of(dataset: xr.Dataset) -> list[str]:
+    """Names of the schemes of a result."""
+    return [str(scheme) for scheme in dataset.scheme.values]
