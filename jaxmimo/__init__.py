@@ -42,7 +42,14 @@ _HOMES = {
     "vector_correlation": "jaxmimo.rates.metrics",
     "zf_combiner": "jaxmimo.transceiver.combining",
 }
-_MODULES = ("beamforming_3d", "cell_free_iqi", "complexity", "distributed_rician")
+_MODULES = (
+    "beamforming_3d",
+    "cell_free_iqi",
+    "complexity",
+    "distributed_rician",
+    "pathloss",
+    "wideband_mmwave",
+)
 
 __all__ = [
     "Estimate",
@@ -60,8 +67,10 @@ __all__ = [
     "monte_carlo",
     "mr_combiner",
     "one_ring_covariance",
+    "pathloss",
     "uplink_sinr",
     "vector_correlation",
+    "wideband_mmwave",
     "zf_combiner",
 ]
 

@@ -6,12 +6,12 @@ with the number; arrays, covariances and propagation phases all hold to this.
 """
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Complex
 
 from jaxmimo.core.checks import integer, require
+from jaxmimo.core.turns import cos_sin
 
 
 def ula_steering(
@@ -81,13 +81,9 @@ def ura_steering(
 
 
 def delay(turns: Array) -> Complex[Array, "..."]:
-    r"""$e^{-j 2\pi t}$ for $t$ [turns].
-
-    Whole turns are dropped before the multiplication by $2\pi$ would round them into the phase;
-    dropping them is exact.
-    """
-    phase = 2 * np.pi * (turns - jnp.round(turns))
-    return lax.complex(jnp.cos(phase), -jnp.sin(phase))
+    r"""$e^{-j 2\pi t}$ for $t$ [turns]."""
+    cosine, sine = cos_sin(turns)
+    return lax.complex(cosine, -sine)
 
 
 def progressive_delay(turns: Array, steps: int) -> Complex[Array, "*links steps"]:

@@ -18,6 +18,7 @@ from jaxtyping import Complex, Float, Key
 from jaxmimo.channel.antennas import check_antennas, progressive_delay, ula_steering
 from jaxmimo.core.checks import integer, is_traced, real_array, require
 from jaxmimo.core.randomness import uniform
+from jaxmimo.core.sinc import sinc
 
 AngleLaw = Callable[[Float[Array, " orders"], Array], Float[Array, " orders"]]
 r"""A law of the deviation $\delta$ from the mean angle, by its characteristic function.
@@ -38,7 +39,7 @@ def gaussian_law(order: Float[Array, " orders"], angular_std: Array) -> Float[Ar
 
 def uniform_law(order: Float[Array, " orders"], angular_std: Array) -> Float[Array, " orders"]:
     r"""Uniform deviation in $\pm\sqrt3\,\sigma$: $\chi(n) = \sin(u)/u$ with $u=\sqrt3\,n\sigma$."""
-    return _sinc(math.sqrt(3) * order * angular_std)
+    return sinc(math.sqrt(3) * order * angular_std)
 
 
 def laplace_law(order: Float[Array, " orders"], angular_std: Array) -> Float[Array, " orders"]:
@@ -55,11 +56,7 @@ def local_scattering_covariance(
 ) -> Complex[Array, "antennas antennas"]:
     r"""Covariance of waves from around one angle, without approximation.
 
-    With the Jacobi-Anger expansion, at lag $d$ and with $z_d = 2\pi\Delta d$,
-    $$E\{e^{-j z_d \sin(\varphi + \delta)}\} = \sum_n J_n(z_d)\, e^{-jn\varphi} \chi(n).$$
-    The Bessel functions fall faster than exponentially once $n$ exceeds $z_d$, so the sum is cut
-    where they vanish to double precision, whatever the law. $J_{-n} = (-1)^n J_n$ leaves the even
-    orders to the real part and the odd ones to the imaginary part.
+    At lag $d$ it is `mean_wave` with $z = 2\pi\Delta d$.
 
     Args:
         num_antennas: $S$.
@@ -72,8 +69,7 @@ def local_scattering_covariance(
         ValueError: If there is no antenna, or `spacing` is traced or not positive.
 
     References:
-        The model: Bjornson, Hoydis, Sanguinetti, "Massive MIMO Networks", 2017, Section 2.6. The
-        expansion: Abramowitz, Stegun, eqs. (9.1.42)-(9.1.43).
+        The model: Bjornson, Hoydis, Sanguinetti, "Massive MIMO Networks", 2017, Section 2.6.
     """
     num_antennas = check_antennas(num_antennas)
     require(
@@ -81,15 +77,34 @@ def local_scattering_covariance(
         f"`spacing` must be a plain positive number, but got {spacing}. Close over it, or make it "
         "static.",
     )
+    phases = 2 * np.pi * float(spacing) * np.arange(num_antennas)
+    mean = mean_wave(phases, angle, angular_std, law)
+    return _hermitian_toeplitz(mean.real, mean.imag)
+
+
+def mean_wave(
+    phases: np.ndarray, angle: ArrayLike, angular_std: ArrayLike, law: AngleLaw = gaussian_law
+) -> Complex[Array, " phases"]:
+    r"""Mean of waves from around one angle, at places given by phases, without approximation.
+
+    With the Jacobi-Anger expansion,
+    $$E\{e^{-j z \sin(\varphi + \delta)}\} = \sum_n J_n(z)\, e^{-jn\varphi} \chi(n).$$
+    The Bessel functions fall faster than exponentially once $n$ exceeds $|z|$, so the sum is cut
+    where they vanish to double precision, whatever the law. $J_{-n} = (-1)^n J_n$ leaves the even
+    orders to the real part and the odd ones to the imaginary part.
+
+    Args:
+        phases: $z$ [rad] of either sign, plain numbers: Bessel functions are tabulated for them.
+        angle: Mean angle $\varphi$ from boresight [rad].
+        angular_std: Standard deviation of $\delta$ [rad].
+        law: Law of $\delta$.
+
+    References:
+        Abramowitz, Stegun, eqs. (9.1.42)-(9.1.43).
+    """
     dtype = jnp.result_type(float)
-    tables = [jnp.asarray(table, dtype) for table in _bessel_tables(num_antennas, float(spacing))]
-    angle, angular_std = jnp.asarray(angle, dtype), jnp.asarray(angular_std, dtype)
-    orders = 2 * tables[0].shape[1]
-    terms = progressive_delay(angle / (2 * np.pi), orders)
-    weight = law(jnp.arange(orders, dtype=dtype), angular_std)
-    real = jnp.matmul(tables[0], (weight * terms.real)[0::2], precision="highest")
-    imag = jnp.matmul(tables[1], (weight * terms.imag)[1::2], precision="highest")
-    return _hermitian_toeplitz(real, imag)
+    even, odd = (jnp.asarray(table, dtype) for table in _bessel_tables(tuple(phases.tolist())))
+    return _series(even, odd, jnp.asarray(angle, dtype), jnp.asarray(angular_std, dtype), law)
 
 
 def one_ring_covariance(
@@ -233,19 +248,37 @@ class ScatteringClusters(eqx.Module):
 
 
 @lru_cache(maxsize=64)
-def _bessel_tables(num_antennas: int, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """Terms of the expansion, lags by orders: even orders, odd orders; doubled above order 0.
+def _bessel_tables(phases: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Terms of the expansion, phases by orders: even orders, odd orders; doubled above order 0.
 
     $J_n(z)$ is below 1e-20 from $n = z + 13 z^{1/3} + 10$ on.
     """
     from scipy.special import jv  # here, since importing it takes long
 
-    argument = 2 * np.pi * spacing * np.arange(num_antennas)
-    half = math.ceil((argument[-1] + 13 * np.cbrt(argument[-1]) + 10) / 2)
+    argument = np.asarray(phases)
+    largest = np.abs(argument).max()
+    half = math.ceil((largest + 13 * np.cbrt(largest) + 10) / 2)
     table = 2 * jv(np.arange(2 * half), argument[:, None])
     table[:, 0] /= 2
     table.flags.writeable = False
     return table[:, 0::2], table[:, 1::2]
+
+
+@eqx.filter_jit
+def _series(
+    even: Float[Array, "phases half"],
+    odd: Float[Array, "phases half"],
+    angle: Array,
+    angular_std: Array,
+    law: AngleLaw,
+) -> Complex[Array, " phases"]:
+    """Sum of the expansion, from the terms of its tables."""
+    orders = 2 * even.shape[1]
+    terms = progressive_delay(angle / (2 * np.pi), orders)
+    weight = law(jnp.arange(orders, dtype=even.dtype), angular_std)
+    real = jnp.matmul(even, (weight * terms.real)[0::2], precision="highest")
+    imag = jnp.matmul(odd, (weight * terms.imag)[1::2], precision="highest")
+    return real + 1j * imag
 
 
 def _hermitian_toeplitz(
@@ -259,14 +292,3 @@ def _hermitian_toeplitz(
     both_imag = jnp.concatenate([-imag[:0:-1], imag])
     place = lag + real.size - 1
     return both_real[place] + 1j * both_imag[place]
-
-
-def _sinc(u: Array) -> Array:
-    """sin(u) / u, by its series near zero, where the quotient's gradient is lost to rounding."""
-    near = jnp.abs(u) < 0.5
-    far = jnp.where(near, 1.0, u)
-    square = jnp.where(near, u, 0.0) ** 2
-    series = jnp.ones_like(u)
-    for n in range(7, 0, -1):
-        series = 1.0 - square / (2 * n * (2 * n + 1)) * series
-    return jnp.where(near, series, jnp.sin(far) / far)

@@ -28,6 +28,8 @@ MAX_ROWS = 120
 ROUNDING = 1e-12
 """Relative standard error below which a value is exact, but for rounding."""
 
+ASIDES = ("_cdf", "_over_band")
+"""Ends of names of variables that pictures show better than tables."""
 STD_ERROR = "_std_error"
 """Ending of the name of a variable's standard errors."""
 
@@ -121,9 +123,9 @@ def _claims_table(claims: list[Claim]) -> Table:
 
 
 def _without_asides(dataset: xr.Dataset) -> xr.Dataset:
-    """What tables show: no distribution functions, and no coordinates that have but one value."""
+    """What tables show: no long curves, and no coordinates that have but one value."""
     hidden = [
-        name for name in dataset.data_vars if str(name).removesuffix(STD_ERROR).endswith("_cdf")
+        name for name in dataset.data_vars if str(name).removesuffix(STD_ERROR).endswith(ASIDES)
     ]
     shown = dataset.drop_vars(hidden)
     return shown.drop_vars([name for name, values in shown.coords.items() if values.ndim == 0])

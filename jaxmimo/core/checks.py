@@ -27,6 +27,13 @@ def integer(name: str, value: object) -> int:
     return int(value)
 
 
+def positive_integer(name: str, value: object) -> int:
+    """Convert `value` to an `int`, refusing what is not an integer above zero."""
+    number = integer(name, value)
+    require(number >= 1, f"`{name}` must be at least 1, but got {number}. Give one or more.")
+    return number
+
+
 def real_array(
     name: str, value: ArrayLike, *, minimum: float | None = None, allow_infinity: bool = False
 ) -> jax.Array:
@@ -57,6 +64,26 @@ def real_array(
             f"Give linear values, not decibels.",
         )
     return jnp.asarray(array)
+
+
+def real_number(name: str, value: ArrayLike) -> jax.Array:
+    """`real_array` of a single number that is not negative."""
+    array = real_array(name, value, minimum=0.0)
+    require(
+        array.ndim == 0,
+        f"`{name}` must be one number, but has shape {array.shape}. Use `jax.vmap` to sweep it.",
+    )
+    return array
+
+
+def positive_number(name: str, value: ArrayLike) -> jax.Array:
+    """`real_array` of a single number above zero."""
+    array = real_number(name, value)
+    require(
+        is_traced(array) or bool(array > 0),
+        f"`{name}` must be positive, but got {value}. Give a linear value in SI units.",
+    )
+    return array
 
 
 def _plain_numbers(name: str, value: object) -> np.ndarray:

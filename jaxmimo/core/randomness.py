@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Complex, Float, Key, UInt32
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.turns import sine
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _KEY_PARITY = np.uint32(0x1BD11BDA)
@@ -92,7 +93,7 @@ def split_complex_normal(
     if words == 2:
         ((phase, radius),) = blocks
         turn = _signed_fraction32(phase + (quarter_turn << np.uint32(30)))
-        return jnp.sqrt(-jnp.log(_open_unit32(radius))) * _sin_of_turns(turn)
+        return jnp.sqrt(-jnp.log(_open_unit32(radius))) * sine(turn)
     (phase, radius), (phase_low, radius_low) = blocks
     turn = _signed_fraction32(phase + (quarter_turn << np.uint32(30))) + (
         phase_low.astype(dtype) * 2.0**-64
@@ -191,29 +192,3 @@ def _signed_fraction32(word: UInt32[Array, "..."]) -> Float[Array, "..."]:
     """The word as a fraction of a turn in [-1/2, 1/2)."""
     dtype = jnp.result_type(float)
     return lax.bitcast_convert_type(word, jnp.int32).astype(dtype) * np.asarray(2.0**-32, dtype)
-
-
-def _sin_of_turns(turn: Float[Array, "..."]) -> Float[Array, "..."]:
-    """sin(2 pi turn) in single precision for turns in [-1/2, 1/2], by an odd polynomial.
-
-    Folded to a quarter turn, where the polynomial errs by less than 1e-7; XLA's sine takes several
-    times longer, for its care with large arguments.
-    """
-    magnitude = jnp.abs(turn)
-    folded = jnp.minimum(magnitude, np.float32(0.5) - magnitude)
-    square = folded * folded
-    value = _SINE[-1]
-    for coefficient in _SINE[-2::-1]:
-        value = value * square + coefficient
-    return jnp.copysign(value * folded, turn)
-
-
-def _odd_sine_polynomial(terms: int) -> tuple[np.float32, ...]:
-    """Coefficients of sin(2 pi t) / t in t^2 on [0, 1/4], by interpolation at Chebyshev points."""
-    points = 0.25 * np.cos(np.pi * (2 * np.arange(terms) + 1) / (4 * terms))
-    powers = points[:, None] ** (2 * np.arange(terms))
-    solution = np.linalg.solve(powers, np.sin(2 * np.pi * points) / points)
-    return tuple(np.float32(coefficient) for coefficient in solution)
-
-
-_SINE = _odd_sine_polynomial(6)

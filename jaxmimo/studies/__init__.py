@@ -4,6 +4,7 @@ from jaxmimo.studies import (
     beams_equivalent,
     beams_flops,
     beams_groups,
+    cyclic_prefix,
     iqi_aps,
     iqi_mismatch,
     iqi_users,
@@ -11,6 +12,7 @@ from jaxmimo.studies import (
     rician_correlation,
     rician_se,
     rician_zf_mmse,
+    wideband_se,
 )
 from jaxmimo.studies.study import Study
 
@@ -25,6 +27,8 @@ _MODULES = (
     beams_equivalent,
     beams_groups,
     beams_flops,
+    cyclic_prefix,
+    wideband_se,
 )
 
 STUDIES: dict[str, Study] = {module.STUDY.name: module.STUDY for module in _MODULES}

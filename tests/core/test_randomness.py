@@ -79,13 +79,6 @@ def test_double_precision_fills_all_digits():
     assert stats.kstest(low_bits, "uniform").pvalue > LEAST_P_VALUE
 
 
-def test_sine_polynomial():
-    turns = np.concatenate([np.linspace(-0.5, 0.5, 400_001), [-0.25, 0, 0.25]]).astype(np.float32)
-    sine = np.asarray(randomness._sin_of_turns(jnp.asarray(turns)), np.float64)
-    assert np.max(abs(sine - np.sin(2 * np.pi * turns.astype(np.float64)))) < 2e-7
-    assert np.max(abs(sine)) < 1 + 2e-7
-
-
 @pytest.mark.parametrize("x64", [False, True])
 def test_extreme_words_give_finite_numbers(x64, monkeypatch):
     for word in (0, 2**31 - 1, 2**31, 2**32 - 1):

@@ -12,7 +12,14 @@ from jaxtyping import Float, Key
 
 from jaxmimo.channel.geometry import uniform_distances
 from jaxmimo.channel.karhunen_loeve import RankRule, eigenvalues_above
-from jaxmimo.core.checks import integer, is_traced, real_array, require
+from jaxmimo.core.checks import (
+    integer,
+    is_traced,
+    positive_number,
+    real_array,
+    real_number,
+    require,
+)
 from jaxmimo.core.randomness import uniform
 from jaxmimo.transceiver.prebeamforming import beams_per_group
 
@@ -161,12 +168,12 @@ class Beamforming3D(eqx.Module):
             ("elevation", elevation_antennas, elevation_groups),
         ):
             check_groups(direction, antennas, groups)
-        self.power = _positive("power", power)
-        self.noise_power = _positive("noise_power", noise_power)
-        self.path_loss_exponent = _number("path_loss_exponent", path_loss_exponent)
-        self.reference_distance = _positive("reference_distance", reference_distance)
-        self.cell_radius = _positive("cell_radius", cell_radius)
-        self.hole_radius = _positive("hole_radius", hole_radius)
+        self.power = positive_number("power", power)
+        self.noise_power = positive_number("noise_power", noise_power)
+        self.path_loss_exponent = real_number("path_loss_exponent", path_loss_exponent)
+        self.reference_distance = positive_number("reference_distance", reference_distance)
+        self.cell_radius = positive_number("cell_radius", cell_radius)
+        self.hole_radius = positive_number("hole_radius", hole_radius)
         require(
             is_traced(self.cell_radius, self.hole_radius)
             or bool(self.hole_radius <= self.cell_radius),
@@ -174,10 +181,10 @@ class Beamforming3D(eqx.Module):
             "Users live between the two.",
         )
         self.uniform_area = bool(uniform_area)
-        self.azimuth_limit = _number("azimuth_limit", azimuth_limit)
-        self.azimuth_spread_limit = _number("azimuth_spread_limit", azimuth_spread_limit)
-        self.elevation_limit = _number("elevation_limit", elevation_limit)
-        self.elevation_spread_limit = _number("elevation_spread_limit", elevation_spread_limit)
+        self.azimuth_limit = real_number("azimuth_limit", azimuth_limit)
+        self.azimuth_spread_limit = real_number("azimuth_spread_limit", azimuth_spread_limit)
+        self.elevation_limit = real_number("elevation_limit", elevation_limit)
+        self.elevation_spread_limit = real_number("elevation_spread_limit", elevation_spread_limit)
         require(
             not is_traced(spacing) and float(spacing) > 0,
             f"`spacing` must be a plain positive number, but got {spacing}. Use 0.5.",
@@ -242,21 +249,3 @@ def check_groups(direction: str, antennas: int, groups: int) -> None:
         message = str(error)
         message = message.replace("num_antennas", f"{direction}_antennas")
         raise ValueError(message.replace("num_groups", f"{direction}_groups")) from None
-
-
-def _number(name: str, value: ArrayLike) -> Array:
-    array = real_array(name, value, minimum=0.0)
-    require(
-        array.ndim == 0,
-        f"`{name}` must be one number, but has shape {array.shape}. Use `jax.vmap` to sweep it.",
-    )
-    return array
-
-
-def _positive(name: str, value: ArrayLike) -> Array:
-    array = _number(name, value)
-    require(
-        is_traced(array) or bool(array > 0),
-        f"`{name}` must be positive, but got {value}. Give a linear value in SI units.",
-    )
-    return array

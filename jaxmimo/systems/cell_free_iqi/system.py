@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxmimo.core.checks import integer, real_array, require
+from jaxmimo.core.checks import positive_integer, real_array, require
 from jaxmimo.transceiver.hardware import IQImbalance
 
 
@@ -76,8 +76,8 @@ class CellFreeIQI(eqx.Module):
             f"`beta` must have shape (aps, users), but has shape {self.beta.shape}. "
             "Give one row per AP and one column per user.",
         )
-        self.user_antennas = _positive_integer("user_antennas", user_antennas)
-        self.coherence_length = _positive_integer("coherence_length", coherence_length)
+        self.user_antennas = positive_integer("user_antennas", user_antennas)
+        self.coherence_length = positive_integer("coherence_length", coherence_length)
         self.ap_antennas = self._checked_ap_antennas(ap_antennas)
         self.pilot_length = self._checked_pilot_length(pilot_length)
         self._check_sweep()
@@ -129,7 +129,7 @@ class CellFreeIQI(eqx.Module):
         shapes = {"receive": self.receive.shape, "transmit": self.transmit.shape}
         antennas = max(shape[-1] for shape in shapes.values())
         if given is not None:
-            antennas = _positive_integer("ap_antennas", given)
+            antennas = positive_integer("ap_antennas", given)
         for name, shape in shapes.items():
             require(
                 shape[-2] in (1, self.num_aps) and shape[-1] in (1, antennas),
@@ -139,7 +139,7 @@ class CellFreeIQI(eqx.Module):
         return antennas
 
     def _checked_pilot_length(self, given: int | None) -> int:
-        length = self.streams if given is None else _positive_integer("pilot_length", given)
+        length = self.streams if given is None else positive_integer("pilot_length", given)
         require(
             length >= self.streams,
             f"`pilot_length` must be at least num_users x user_antennas = {self.streams}, but got "
@@ -166,9 +166,3 @@ def over_sweep(function: Callable[..., Any], system: CellFreeIQI) -> Callable[..
     if system.sweep_length is None:
         return function
     return jax.vmap(function, in_axes=(system.sweep_axes,))
-
-
-def _positive_integer(name: str, value: int) -> int:
-    number = integer(name, value)
-    require(number >= 1, f"`{name}` must be at least 1, but got {number}.")
-    return number

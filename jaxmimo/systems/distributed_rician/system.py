@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from jaxmimo.channel.correlation import Covariance, uncorrelated
 from jaxmimo.channel.geometry import ap_grid
-from jaxmimo.core.checks import integer, is_traced, real_array, require
+from jaxmimo.core.checks import positive_integer, positive_number, real_array, real_number, require
 from jaxmimo.core.units import noise_power as thermal_noise_power
 
 
@@ -90,9 +90,9 @@ class DistributedRician(eqx.Module):
         ap_positions: ArrayLike | None = None,
         user_positions: ArrayLike | None = None,
     ) -> None:
-        num_aps = _positive_integer("num_aps", num_aps)
-        self.ap_antennas = _positive_integer("ap_antennas", ap_antennas)
-        self.num_users = _positive_integer("num_users", num_users)
+        num_aps = positive_integer("num_aps", num_aps)
+        self.ap_antennas = positive_integer("ap_antennas", ap_antennas)
+        self.num_users = positive_integer("num_users", num_users)
         self.pilot_length = self._checked_pilot_length(pilot_length)
         self.rician_factor = real_array(
             "rician_factor", rician_factor, minimum=0.0, allow_infinity=True
@@ -107,14 +107,14 @@ class DistributedRician(eqx.Module):
         self.covariance = Partial(covariance) if plain else covariance
         self.power = real_array("power", power, minimum=0.0)
         default_noise = thermal_noise_power(20e6, 9.0) if noise_power is None else noise_power
-        self.noise_power = _positive("noise_power", default_noise)
-        self.side = _number("side", side)
-        self.height_difference = _number("ap_height", ap_height) - _number(
+        self.noise_power = positive_number("noise_power", default_noise)
+        self.side = real_number("side", side)
+        self.height_difference = real_number("ap_height", ap_height) - real_number(
             "user_height", user_height
         )
-        self.path_loss_exponent = _number("path_loss_exponent", path_loss_exponent)
-        self.carrier_hz = _positive("carrier_hz", carrier_hz)
-        _number("spacing", spacing)
+        self.path_loss_exponent = real_number("path_loss_exponent", path_loss_exponent)
+        self.carrier_hz = positive_number("carrier_hz", carrier_hz)
+        real_number("spacing", spacing)
         self.spacing = float(spacing)  # a plain number, also inside `jax.jit`
         grid = ap_grid(num_aps, self.side) if ap_positions is None else ap_positions
         self.ap_positions = real_array("ap_positions", grid)
@@ -150,7 +150,7 @@ class DistributedRician(eqx.Module):
         return self.rician_factor.ndim <= 1
 
     def _checked_pilot_length(self, given: int | None) -> int:
-        length = self.num_users if given is None else _positive_integer("pilot_length", given)
+        length = self.num_users if given is None else positive_integer("pilot_length", given)
         require(
             length >= self.num_users,
             f"`pilot_length` must be at least the {self.num_users} users, but got {length}. "
@@ -180,31 +180,3 @@ class DistributedRician(eqx.Module):
                 f"`{name}` must have shape ({count}, 2), but has shape "
                 f"{None if positions is None else positions.shape}. Give x and y of each.",
             )
-
-
-def _positive_integer(name: str, value: int) -> int:
-    number = integer(name, value)
-    require(number >= 1, f"`{name}` must be at least 1, but got {number}. Give one or more.")
-    return number
-
-
-def _number(name: str, value: ArrayLike) -> Array:
-    array = real_array(name, value)
-    require(
-        array.ndim == 0,
-        f"`{name}` must be one number, but has shape {array.shape}. Use `jax.vmap` to sweep it.",
-    )
-    require(
-        is_traced(array) or bool(array >= 0),
-        f"`{name}` must not be negative, but got {value}. Give a linear value in SI units.",
-    )
-    return array
-
-
-def _positive(name: str, value: ArrayLike) -> Array:
-    array = _number(name, value)
-    require(
-        is_traced(array) or bool(array > 0),
-        f"`{name}` must be positive, but got {value}. Give a linear value in SI units.",
-    )
-    return array

@@ -1,0 +1,302 @@
+r"""Wideband multipath channels of linear arrays: responses over frequency, and taps over time.
+
+A wave of delay $\tau$ reaches antenna $m$ of its array later by $m\Delta\sin\theta/c$. Over a wide
+band that is more than a phase: the array's response depends on frequency (beam squint), and so
+does that of the many arrays of a cell-free network. In baseband, at the offset $f$ from the
+carrier $f_c$, a link responds with
+
+$$[h(f)]_m = \sum_n \alpha_n\, e^{-j 2\pi f (d/c + \epsilon_n)}\,
+    e^{-j 2\pi (f_c + f)\, m \Delta \sin\theta_n / c}, \qquad m = 0, \dots, M-1,$$
+
+with gains $\alpha_n$ that include the carrier's phase of the delay, angles $\theta_n$, distance
+$d$ and excess delays $\epsilon_n$.
+"""
+
+import math
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+from jaxtyping import Complex, Float
+
+from jaxmimo.channel.antennas import check_antennas, delay
+from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
+from jaxmimo.core.checks import is_traced, real_array, require
+from jaxmimo.core.small_matrices import Parts
+from jaxmimo.core.split import computed_once
+from jaxmimo.core.turns import cos_sin
+
+
+def frequency_response(
+    gains: ArrayLike,
+    angles: ArrayLike,
+    distances: ArrayLike,
+    excess_delays: ArrayLike,
+    frequencies: ArrayLike,
+    carrier: ArrayLike,
+    spacing: ArrayLike,
+    num_antennas: int,
+) -> Complex[Array, "subcarriers users aps antennas"]:
+    r"""Response of every link at any frequencies.
+
+    The phases are geometric along the antennas: one rotation per path and frequency takes each
+    antenna to the next.
+
+    Args:
+        gains: $\alpha$ (users, aps, paths) [linear amplitude], with the carrier's phase of the
+            delay.
+        angles: $\theta$ (users, aps, paths) from the boresight of the AP [rad].
+        distances: $d$ (users, aps) [m]; what all APs have in common turns a user's whole channel
+            by one phase.
+        excess_delays: $\epsilon$ (users, aps, paths) of each path beyond $d/c$ [s].
+        frequencies: $f$ (subcarriers,) from the carrier [Hz].
+        carrier: $f_c$ [Hz].
+        spacing: $\Delta$ [m].
+        num_antennas: $M$.
+
+    Raises:
+        ValueError: If shapes do not fit, or frequencies and spacing are not physical.
+
+    References:
+        Ahn et al., "On the Spatial-Wideband Effects in Millimeter-Wave Cell-Free Massive MIMO",
+        eq. (6), with excess delays, which it leaves out.
+    """
+    num_antennas = check_antennas(num_antennas)
+    links = _paths(gains, angles, distances, excess_delays)
+    frequencies, carrier, spacing = check_band(frequencies, carrier, spacing)
+    require(
+        frequencies.ndim == 1,
+        f"`frequencies` must have shape (subcarriers,), but has shape {frequencies.shape}.",
+    )
+    gains, sines, distances, excess = links
+    lag = spacing * sines / SPEED_OF_LIGHT
+    delays = distances[..., None] / SPEED_OF_LIGHT + excess
+    offset = frequencies[:, None, None, None]
+    first = Parts.of(gains)[None] * delay_parts(offset * delays[None])
+    step = delay_parts((offset + carrier) * lag[None])
+
+    def next_antenna(waves: Parts, _: None) -> tuple[Parts, Parts]:
+        return waves * step, Parts(waves.real.sum(-1), waves.imag.sum(-1))
+
+    antennas = lax.scan(next_antenna, first, None, length=num_antennas)[1]
+    return jnp.moveaxis(antennas.merged(), 0, -1)
+
+
+def stacked_response(
+    gains: ArrayLike,
+    angles: ArrayLike,
+    distances: ArrayLike,
+    excess_delays: ArrayLike,
+    frequency: ArrayLike,
+    carrier: ArrayLike,
+    spacing: ArrayLike,
+    num_antennas: int,
+) -> Complex[Array, "users antennas_aps"]:
+    r"""Response of the whole network to each user at one frequency, as the paper stacks it.
+
+    $$h_k(f) = \sum_n \mathrm{vec}\bigl(\mathrm{diag}(\alpha_{kn} \circ d_k(f))\,
+        \Theta_n(f)\bigr)$$
+
+    Entry $m L + l$ is antenna m of AP l. It is `frequency_response` in another order.
+
+    Args:
+        gains: $\alpha$ (users, aps, paths) [linear amplitude].
+        angles: $\theta$ (users, aps, paths) from the boresight of the AP [rad].
+        distances: $d$ (users, aps) [m].
+        excess_delays: $\epsilon$ (users, aps, paths) [s]; they belong to the gains,
+            $\alpha e^{-j2\pi f\epsilon}$.
+        frequency: $f$ from the carrier [Hz].
+        carrier: $f_c$ [Hz].
+        spacing: $\Delta$ [m].
+        num_antennas: $M$.
+
+    References:
+        Ahn et al., eqs. (7)-(11).
+    """
+    num_antennas = check_antennas(num_antennas)
+    gains, sines, distances, excess = _paths(gains, angles, distances, excess_delays)
+    frequency, carrier, spacing = check_band(frequency, carrier, spacing)
+    macro = delay(frequency * distances / SPEED_OF_LIGHT)
+    faded = gains * delay(frequency * excess)
+    antenna = jnp.arange(num_antennas, dtype=spacing.dtype)[None, None, None, :]
+    lag = spacing * sines / SPEED_OF_LIGHT
+    theta = delay((carrier + frequency) * antenna * lag[..., None])
+    summed = jnp.sum((faded * macro[..., None])[..., None] * theta, axis=2)
+    return jnp.swapaxes(summed, 1, 2).reshape(gains.shape[0], -1)
+
+
+class Grid(eqx.Module):
+    """Equally spaced frequencies.
+
+    Attributes:
+        first: Lowest one, from the carrier [Hz].
+        step: Distance of neighbours [Hz].
+        count: How many.
+    """
+
+    first: Float[Array, ""]
+    step: Float[Array, ""]
+    count: int = eqx.field(static=True)
+
+    @property
+    def frequencies(self) -> Float[Array, " count"]:
+        """All of them [Hz]."""
+        return self.first + self.step * jnp.arange(self.count, dtype=self.step.dtype)
+
+
+def grid_response(
+    gains: Parts,
+    lags: Float[Array, "links paths"],
+    delays: Float[Array, "links paths"],
+    grid: Grid,
+    carrier: Float[Array, ""],
+    num_antennas: int,
+    *,
+    squint: bool = True,
+) -> Parts:
+    r"""Responses of links on equally spaced frequencies, by matrix products.
+
+    Phases are geometric along the frequencies, too. With blocks of them, $f = f_b \pm f_o$, each
+    path and antenna has a factor for the centre of each block and one for the offset from it,
+    $$e^{-j 2\pi f \tau} = e^{-j 2\pi f_b \tau} e^{\mp j 2\pi f_o \tau},$$
+    and the sum over paths is a product of two small matrices. Offsets are symmetric: the real
+    products with their cosines and sines serve both signs, so that an element of the response
+    costs two multiply-adds per path instead of four. Sines are evaluated for an eighth of the
+    elements, or fewer.
+
+    Args:
+        gains: $\alpha$, shape (links, paths).
+        lags: $\Delta\sin\theta/c$ [s].
+        delays: $\tau = d/c + \epsilon$ [s].
+        grid: Frequencies.
+        carrier: $f_c$ [Hz].
+        num_antennas: $M$.
+        squint: Whether the phases between antennas follow the frequency; without, they are those
+            at the carrier.
+
+    Returns:
+        Shape (links, antennas, count).
+    """
+    half = math.ceil(math.sqrt(grid.count))
+    blocks = math.ceil(grid.count / (2 * half))
+    real = lags.dtype
+    antenna = jnp.arange(num_antennas, dtype=real)
+    always = grid.step == grid.step
+    kept = [computed_once(a, always) for a in _padded(gains.real, gains.imag, lags, delays)]
+    alpha, lags, delays = Parts(*kept[:2]), kept[2], kept[3]
+    across = antenna[None, :, None] * lags[:, None, :]  # links, antennas, paths
+    delays = delays[:, None, :] + across if squint else delays[:, None, :]
+    centre = grid.first + grid.step * (half * (2 * jnp.arange(blocks, dtype=real) + 1) - 0.5)
+    offset = grid.step * (jnp.arange(half, dtype=real) + 0.5)
+    turns = (carrier * across)[:, :, None] + centre[None, None, :, None] * delays[:, :, None]
+    of_blocks = delay_parts(turns) * alpha[:, None, None]
+    left = jnp.stack([of_blocks.real, of_blocks.imag], axis=2)
+    turns = delays[..., None] * offset[None, None, None, :]
+    right = jnp.stack(cos_sin(turns), axis=3)
+    # Without squint all antennas share the factors of the offsets.
+    right = jnp.broadcast_to(right, (*left.shape[:2], *right.shape[2:]))
+    products = jnp.einsum("lmpbn,lmnqo->lmpbqo", left, right, precision="highest")
+    return _both_signs(products)[..., : grid.count]
+
+
+def _both_signs(products: Float[Array, "links antennas 2 blocks 2 half"]) -> Parts:
+    """From the products with cosines and sines to the frequencies below and above each centre."""
+    (real_cos, real_sin), (imag_cos, imag_sin) = (
+        (products[:, :, part, :, 0], products[:, :, part, :, 1]) for part in (0, 1)
+    )
+
+    def in_order(below: Array, above: Array) -> Array:
+        both = jnp.concatenate([below[..., ::-1], above], axis=-1)
+        return both.reshape(*both.shape[:2], -1)
+
+    return Parts(
+        in_order(real_cos - imag_sin, real_cos + imag_sin),
+        in_order(imag_cos + real_sin, imag_cos - real_sin),
+    )
+
+
+def _padded(*arrays: Float[Array, "links paths"]) -> list[Array]:
+    """Paths of gain zero added up to a multiple of 8, for whose loops XLA on CPUs has vectors."""
+    missing = -arrays[0].shape[1] % 8
+    return [jnp.pad(a, ((0, 0), (0, missing))) for a in arrays]
+
+
+def channel_taps(
+    gains: Complex[Array, "*links paths"],
+    delay_samples: Float[Array, "*links paths"],
+    num_taps: int,
+) -> Complex[Array, "*links taps"]:
+    r"""Taps of a link in a critically sampled band, each path at the nearest sample.
+
+    $$g[t] = \sum_{n:\, [\tau_n] = t} \alpha_n$$
+
+    Exact for delays that are whole samples. Paths beyond the last tap, or before the first, are
+    left out.
+
+    Args:
+        gains: $\alpha$ [linear amplitude].
+        delay_samples: $W\tau_n$ [samples].
+        num_taps: Number of taps.
+    """
+    places = jnp.round(delay_samples)[..., None]
+    taps = jnp.arange(num_taps, dtype=places.dtype)
+    taps = taps.reshape((1,) * (places.ndim - 1) + (num_taps,))
+    return jnp.sum(jnp.where(places == taps, gains[..., None], 0.0), axis=-2)
+
+
+def check_band(
+    frequencies: ArrayLike, carrier: ArrayLike, spacing: ArrayLike
+) -> tuple[Array, Array, Array]:
+    """The band and the antenna spacing, refused where they are not physical.
+
+    Raises:
+        ValueError: If the carrier is not positive, the band reaches down to zero, or antennas are
+            closer than a tenth of a wavelength or farther apart than a hundred.
+    """
+    frequencies = real_array("frequencies", frequencies)
+    carrier, spacing = real_array("carrier", carrier), real_array("spacing", spacing)
+    if is_traced(frequencies, carrier, spacing):
+        return frequencies, carrier, spacing
+    require(
+        bool(jnp.all(carrier > 0)),
+        f"`carrier` must be positive, but got {carrier} Hz. Give the carrier frequency in Hz.",
+    )
+    require(
+        frequencies.size == 0 or bool(jnp.all(carrier + frequencies.min() > 0)),
+        "`frequencies` must stay above minus the carrier: they are counted from it. Give "
+        "frequencies in baseband, or a narrower band.",
+    )
+    in_wavelengths = spacing * carrier / SPEED_OF_LIGHT
+    require(
+        bool(jnp.all((in_wavelengths >= 0.1) & (in_wavelengths <= 100))),
+        "`spacing` must lie between 0.1 and 100 wavelengths, but is "
+        f"{float(in_wavelengths.max()):g} of them. It is in metres: half a wavelength is "
+        "299792458 / carrier / 2.",
+    )
+    return frequencies, carrier, spacing
+
+
+def _paths(
+    gains: ArrayLike, angles: ArrayLike, distances: ArrayLike, excess_delays: ArrayLike
+) -> tuple[Array, Array, Array, Array]:
+    """Gains, sines of the angles, distances and excess delays, of shapes that fit."""
+    gains = jnp.asarray(gains, jnp.result_type(complex))
+    angles, distances = real_array("angles", angles), real_array("distances", distances)
+    excess = real_array("excess_delays", excess_delays)
+    require(
+        gains.ndim == 3 and angles.shape == gains.shape == excess.shape,
+        "`gains`, `angles` and `excess_delays` must all have shape (users, aps, paths), but have "
+        f"{gains.shape}, {angles.shape} and {excess.shape}. Add axes of length 1.",
+    )
+    require(
+        distances.shape == gains.shape[:2],
+        f"`distances` must have shape (users, aps) = {gains.shape[:2]}, but has {distances.shape}.",
+    )
+    return gains, jnp.sin(angles), distances, excess
+
+
+def delay_parts(turns: Float[Array, "..."]) -> Parts:
+    """`antennas.delay` in parts."""
+    cosine, sine = cos_sin(turns)
+    return Parts(cosine, -sine)

@@ -1,0 +1,279 @@
+"""Beam squint, section III-B of Ahn et al.: array gain over the band, leakage over DFT bins."""
+
+import math
+from dataclasses import dataclass
+from operator import itemgetter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import Array
+from jax.tree_util import Partial
+
+from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
+from jaxmimo.core.checks import require
+from jaxmimo.core.randomness import uniform
+from jaxmimo.core.units import to_db
+from jaxmimo.rates import beam_squint
+from jaxmimo.studies import common, squint_gain_picture
+from jaxmimo.studies.rician import check_increasing
+from jaxmimo.studies.study import Claim, Sampling, Study
+from jaxmimo.studies.wideband import PAPER
+
+KNOWN_LOSSES_DB = {16: 0.03, 64: 0.57, 256: 12.2}
+"""At the edge of 400 MHz at 28 GHz, 60 degrees and half a wavelength, by the number of antennas."""
+NEIGHBOURS = 6
+"""Bins shown either side of the peak at the carrier."""
+
+_ATTRIBUTES = {
+    "gain_db": ("Array gain at the angle, relative", "dB"),
+    "mean_gain_db": ("Mean array gain over users, relative", "dB"),
+    "mean_gain_closed_form_db": ("Mean array gain, closed form", "dB"),
+    "leakage": ("Share of the power", "1"),
+    "peak_shift": ("Shift of the peak at the edge, by FFT", "bins"),
+    "peak_shift_closed_form": ("Shift M x", "bins"),
+    "half_power_bandwidth": ("Half-power bandwidth", "MHz"),
+    "half_power_bandwidth_many": ("0.886 c / (M delta sin theta)", "MHz"),
+    "num_antennas": ("Antennas M", "1"),
+    "frequency_offset_mhz": ("Frequency offset", "MHz"),
+    "place": ("Place in the band", "1"),
+    "bin": ("DFT bin from the peak at the carrier", "1"),
+    "carrier_ghz": ("Carrier", "GHz"),
+    "bandwidth_mhz": ("Bandwidth", "MHz"),
+    "antenna_spacing": ("Antenna spacing", "wavelengths"),
+    "angle_deg": ("Angle", "degrees"),
+    "sector_deg": ("Half width of the sector", "degrees"),
+}
+_array_gain = jax.jit(beam_squint.beam_squint_gain, static_argnums=1)
+_dft_leakage = jax.jit(beam_squint.dft_leakage, static_argnums=1)
+_SCALARS = ("carrier_ghz", "bandwidth_mhz", "antenna_spacing", "angle_deg", "sector_deg")
+
+
+@dataclass(frozen=True)
+class SquintGain:
+    """Parameters of the pictures of beam squint."""
+
+    num_antennas: tuple[int, ...] = (16, 64, 256)
+    """Antennas M of an AP, increasing, a curve each; the leakage is that of the most."""
+    carrier_ghz: float = 28.0
+    """Carrier frequency [GHz]."""
+    bandwidth_mhz: float = 400.0
+    """Bandwidth W [MHz]."""
+    antenna_spacing: float = 0.5
+    """Antenna spacing [wavelengths of the carrier]."""
+    angle_deg: float = 60.0
+    """Angle of the beam from boresight [degrees]."""
+    sector_deg: float = 60.0
+    """Random users are uniform up to this, either side of boresight [degrees]."""
+    num_frequencies: int = 41
+    """Frequencies across the band, edges included."""
+
+    def __post_init__(self) -> None:
+        check_increasing("num_antennas", self.num_antennas)
+        for name in ("carrier_ghz", "bandwidth_mhz", "antenna_spacing"):
+            value = getattr(self, name)
+            require(value > 0, f"`{name}` must be above 0, but got {value}. Give a positive one.")
+        require(
+            self.num_antennas[0] >= 1, "`num_antennas` must be at least 1. Give it one or more."
+        )
+        require(
+            self.num_frequencies >= 2,
+            f"`num_frequencies` must be at least 2, but got {self.num_frequencies}. Try 41.",
+        )
+
+    @property
+    def spacing(self) -> float:
+        """Antenna spacing [m]."""
+        return self.antenna_spacing * SPEED_OF_LIGHT / (1e9 * self.carrier_ghz)
+
+
+def run(parameters: SquintGain, sampling: Sampling) -> xr.Dataset:
+    """Evaluate the closed forms, and simulate the mean gain with one random user a realization."""
+    edge = 0.5 * parameters.bandwidth_mhz
+    offsets = np.linspace(-edge, edge, parameters.num_frequencies)
+    bins, leakage = _leakage(parameters)
+    gain_dims = ("num_antennas", "frequency_offset_mhz")
+    estimate = common.simulate(
+        Partial(_random_user, parameters, jnp.asarray(1e6 * offsets)),
+        _in_decibels,
+        sampling,
+        judged=itemgetter("linear"),
+    )
+    dataset = common.make_dataset(
+        {
+            "num_antennas": parameters.num_antennas,
+            "frequency_offset_mhz": offsets,
+            "place": ("carrier", "upper edge"),
+            "bin": bins,
+            **{name: getattr(parameters, name) for name in _SCALARS},
+        },
+        {
+            "gain_db": (gain_dims, _gain_db(parameters, offsets)),
+            "mean_gain_db": (gain_dims, estimate.mean["decibels"]),
+            "mean_gain_db_std_error": (gain_dims, estimate.std_error["decibels"]),
+            "mean_gain_closed_form_db": (gain_dims, _mean_gain_db(parameters, offsets)),
+            "leakage": (("place", "bin"), leakage),
+            **_of_arrays(parameters),
+        },
+        _ATTRIBUTES,
+    )
+    return dataset.assign_attrs(realizations=estimate.realizations)
+
+
+def _random_user(parameters: SquintGain, offsets: Array, key: Array) -> Array:
+    angle = math.radians(parameters.sector_deg) * (2 * uniform(key, ()) - 1)
+    return jnp.stack(
+        [
+            beam_squint.beam_squint_gain(offsets, antennas, parameters.spacing, angle)
+            for antennas in parameters.num_antennas
+        ]
+    )
+
+
+def _in_decibels(gain: Array) -> dict[str, Array]:
+    return {"linear": gain, "decibels": to_db(gain)}
+
+
+def _gain_db(parameters: SquintGain, offsets: np.ndarray) -> np.ndarray:
+    angle = math.radians(parameters.angle_deg)
+    gains = [
+        _array_gain(1e6 * offsets, antennas, parameters.spacing, angle)
+        for antennas in parameters.num_antennas
+    ]
+    return np.asarray(to_db(jnp.stack(gains)))
+
+
+def _mean_gain_db(parameters: SquintGain, offsets: np.ndarray) -> np.ndarray:
+    angular_std = math.radians(parameters.sector_deg) / math.sqrt(3)
+    gains = [
+        beam_squint.mean_squint_gain(1e6 * offsets, antennas, parameters.spacing, 0.0, angular_std)
+        for antennas in parameters.num_antennas
+    ]
+    return np.asarray(to_db(jnp.stack(gains)))
+
+
+def _leakage(parameters: SquintGain) -> tuple[np.ndarray, np.ndarray]:
+    """Bins about the peak at the carrier, and their shares of the power there and at the edge."""
+    antennas, carrier = parameters.num_antennas[-1], 1e9 * parameters.carrier_ghz
+    offset = jnp.asarray([0.0, 0.5e6 * parameters.bandwidth_mhz])
+    angle = math.radians(parameters.angle_deg)
+    shares = _dft_leakage(offset, antennas, parameters.spacing, angle, carrier)
+    shares = np.asarray(shares)
+    reach = min(NEIGHBOURS, (antennas - 1) // 2)
+    bins = np.arange(-reach, reach + 1)
+    return bins, shares[:, (shares[0].argmax() + bins) % antennas]
+
+
+def _of_arrays(parameters: SquintGain) -> dict[str, tuple[tuple[str], np.ndarray]]:
+    """Shift of the peak and bandwidth of each array, and what the rules of thumb say."""
+    angle, edge = math.radians(parameters.angle_deg), 0.5e6 * parameters.bandwidth_mhz
+    lag = parameters.spacing * math.sin(angle) / SPEED_OF_LIGHT
+    antennas = np.asarray(parameters.num_antennas)
+    carrier = 1e9 * parameters.carrier_ghz
+    widths = [
+        float(beam_squint.squint_bandwidth(m, parameters.spacing, angle))
+        for m in parameters.num_antennas
+    ]
+    moved = [
+        _peak(m, (carrier + edge) * lag) - _peak(m, carrier * lag) for m in parameters.num_antennas
+    ]
+    with np.errstate(divide="ignore"):
+        many = 0.886 / (antennas * abs(np.float64(lag)))
+    values = {
+        "peak_shift": (np.array(moved) + antennas / 2) % antennas - antennas / 2,
+        "peak_shift_closed_form": antennas * edge * lag,
+        "half_power_bandwidth": np.array(widths) / 1e6,
+        "half_power_bandwidth_many": many / 1e6,
+    }
+    return {name: (("num_antennas",), value) for name, value in values.items()}
+
+
+def _peak(num_antennas: int, turns: float) -> float:
+    """Where the response peaks among the bins, between them too, by a padded FFT."""
+    finer = 64
+    response = np.exp(-2j * np.pi * turns * np.arange(num_antennas))
+    power = abs(np.fft.ifft(response, finer * num_antennas)) ** 2
+    top = int(power.argmax())
+    before, here, after = power[[top - 1, top, (top + 1) % power.size]]
+    curvature = before - 2 * here + after
+    return (top + (0.5 * (before - after) / curvature if curvature else 0.0)) / finer
+
+
+def claims(dataset: xr.Dataset) -> list[Claim]:
+    """Judge what follows from the section, which stops before its results."""
+    return [*_edge_losses(dataset), _shift(dataset), *_bandwidth(dataset), _agreement(dataset)]
+
+
+def _edge_losses(dataset: xr.Dataset) -> list[Claim]:
+    losses = -dataset.gain_db.isel(frequency_offset_mhz=-1)
+    text = ", ".join(
+        f"M = {m}: {loss:.2f} dB"
+        for m, loss in zip(losses.num_antennas.values, losses.values, strict=True)
+    )
+    default = SquintGain()
+    if all(dataset[name].item() == getattr(default, name) for name in _SCALARS[:-1]):
+        known = [m for m in KNOWN_LOSSES_DB if m in losses.num_antennas]
+        gaps = [float(losses.sel(num_antennas=m)) - KNOWN_LOSSES_DB[m] for m in known]
+        if known:
+            expected = ", ".join(f"{KNOWN_LOSSES_DB[m]:g} dB at M = {m}" for m in known)
+            close = all(abs(gap) < 0.05 for gap in gaps)
+            return [Claim(f"beam squint costs at the edge: {expected}", close, text)]
+    return [
+        Claim(
+            "beam squint costs more at the edge the more antennas there are, up to the first null",
+            bool((losses.diff("num_antennas") > -1e-4).all()),
+            text,
+        )
+    ]
+
+
+def _shift(dataset: xr.Dataset) -> Claim:
+    gap = float(abs(dataset.peak_shift - dataset.peak_shift_closed_form).max())
+    shifts = ", ".join(
+        f"M = {m}: {shift:.3f}"
+        for m, shift in zip(dataset.num_antennas.values, dataset.peak_shift.values, strict=True)
+    )
+    return Claim(
+        "the peak in the virtual-angle domain moves by M x bins",
+        gap < 0.01,
+        f"bins by FFT at the edge: {shifts}; off by {gap:.1g} at most",
+    )
+
+
+def _bandwidth(dataset: xr.Dataset) -> list[Claim]:
+    many = dataset.sel(num_antennas=dataset.num_antennas >= 16)
+    ratio = (many.half_power_bandwidth / many.half_power_bandwidth_many).values
+    if ratio.size == 0 or not np.isfinite(ratio).all():
+        return []
+    widths = ", ".join(f"{width:.0f}" for width in many.half_power_bandwidth.values)
+    return [
+        Claim(
+            "half of the gain is kept over 0.886 c / (M delta sin theta), for 16 antennas or more",
+            bool((abs(ratio - 1) < 0.005).all()),
+            f"{widths} MHz exactly; ratios {', '.join(f'{each:.4f}' for each in ratio)}",
+        )
+    ]
+
+
+def _agreement(dataset: xr.Dataset) -> Claim:
+    gap = abs(dataset.mean_gain_db - dataset.mean_gain_closed_form_db)
+    worst = float((gap / np.maximum(dataset.mean_gain_db_std_error, 1e-5)).max())
+    return Claim(
+        "beyond the paper: the mean gain over random users has a closed form",
+        worst < 5,
+        f"simulation differs by {worst:.1f} standard errors at most",
+    )
+
+
+STUDY = Study(
+    name="squint-gain",
+    summary="Array gain over a wide band under beam squint, and leakage over DFT bins",
+    paper=PAPER,
+    figure="section III-B",
+    parameters=SquintGain,
+    realizations=20_000,
+    run=run,
+    plot=squint_gain_picture.plot,
+    claims=claims,
+)

@@ -1,0 +1,57 @@
+"""System 4: mmWave cell-free massive MIMO over bands so wide that delays turn phases.
+
+Ahn et al., "On the Spatial-Wideband Effects in Millimeter-Wave Cell-Free Massive MIMO".
+"""
+
+from jaxmimo.channel.multipath import (
+    Grid,
+    channel_taps,
+    frequency_response,
+    grid_response,
+    stacked_response,
+)
+from jaxmimo.channel.umi_street_canyon import always_los, never_los, umi_los
+from jaxmimo.systems.wideband_mmwave.designs import at_carrier, per_subcarrier, without_squint
+from jaxmimo.systems.wideband_mmwave.drop import Links, draw_links, draw_positions
+from jaxmimo.systems.wideband_mmwave.prefix import prefix_sample, simulate_prefix
+from jaxmimo.systems.wideband_mmwave.simulation import se_sample, simulate_se
+from jaxmimo.systems.wideband_mmwave.system import WidebandMmwave
+from jaxmimo.transceiver.combining import mmse_combiner, mr_combiner, zf_combiner
+from jaxmimo.transceiver.ofdm import (
+    cyclic_prefix_weights,
+    prefix_efficiency,
+    prefix_sinr,
+    received_powers,
+)
+from jaxmimo.transceiver.timing import approximate_cyclic_prefix, minimum_cyclic_prefix
+
+__all__ = [
+    "Grid",
+    "Links",
+    "WidebandMmwave",
+    "always_los",
+    "approximate_cyclic_prefix",
+    "at_carrier",
+    "channel_taps",
+    "cyclic_prefix_weights",
+    "draw_links",
+    "draw_positions",
+    "frequency_response",
+    "grid_response",
+    "minimum_cyclic_prefix",
+    "mmse_combiner",
+    "mr_combiner",
+    "never_los",
+    "per_subcarrier",
+    "prefix_efficiency",
+    "prefix_sample",
+    "prefix_sinr",
+    "received_powers",
+    "se_sample",
+    "simulate_prefix",
+    "simulate_se",
+    "stacked_response",
+    "umi_los",
+    "without_squint",
+    "zf_combiner",
+]
