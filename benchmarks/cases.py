@@ -24,6 +24,7 @@ from benchmarks.measures import (
 from benchmarks.report import Row
 from benchmarks.rician_cases import rician_memory, rician_se
 from benchmarks.timing import Contender, Timing, fastest, in_turn
+from benchmarks.wideband_cases import wideband_memory, wideband_response, wideband_se
 from benchmarks.workloads import curve, iqi_system, largest, mismatch_axis
 from jaxmimo import cell_free_iqi
 
@@ -146,8 +147,11 @@ CASES: dict[str, Case] = {
     "beams-sum-rate": beams_sum_rate,
     "beams-sum-rate-16": partial(beams_sum_rate, azimuth_groups=16),
     "beams-equivalent": beams_equivalent,
+    "wideband-response": wideband_response,
+    "wideband-se": wideband_se,
     "memory": memory,
     "rician-memory": rician_memory,
+    "wideband-memory": wideband_memory,
 }
 LARGE_CASES: dict[str, Case] = {"iqi-aps-1024": iqi_aps_large}
 """Measured by `--full` only."""

@@ -21,6 +21,7 @@ class Effort:
         numpy_realizations: Of the baselines `shared` and `split`; a multiple of 128.
         pointwise_realizations: Of `pointwise`; a multiple of 128.
         loop_realizations: Of `loop`; a multiple of 16.
+        drops_at_once: Drops of a jaxmimo run of system 4.
         repeats: Rounds.
         memory_small: Realizations at which the memory of a small network is compared.
         memory_figure: The same for figure 2.
@@ -32,6 +33,7 @@ class Effort:
     numpy_realizations: int = 256
     pointwise_realizations: int = 128
     loop_realizations: int = 16
+    drops_at_once: int = 16
     repeats: int = 7
     memory_small: tuple[int, int] = (10**4, 10**6)
     memory_figure: tuple[int, int] = (10**3, 10**4)
@@ -45,6 +47,7 @@ FULL = Effort(
     numpy_realizations=1024,
     pointwise_realizations=256,
     loop_realizations=32,
+    drops_at_once=64,
     repeats=15,
     memory_figure=(10**3, 10**5),
     large=True,

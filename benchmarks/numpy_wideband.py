@@ -117,7 +117,7 @@ class _Links:
 
 
 class _Shared(_Links):
-    def __init__(self, drop: WidebandDrop, most: int = 4):
+    def __init__(self, drop: WidebandDrop, most: int = 8):
         super().__init__(drop, most)
         shape = self.most, drop.gains.shape[2], len(self.coarse), len(self.fine)
         self.waves, self.advance = np.empty((2, *shape), np.complex64)
@@ -143,7 +143,7 @@ class _Shared(_Links):
 class _Factored(_Links):
     """Both parts of X Y by one real product: X as it lies in memory, times rows Y and j Y."""
 
-    def __init__(self, drop: WidebandDrop, most: int = 16):
+    def __init__(self, drop: WidebandDrop, most: int = 32):
         super().__init__(drop, most)
         paths = drop.gains.shape[2]
         shape = self.most, self.antennas

@@ -16,11 +16,11 @@ class Timing:
 
     Attributes:
         seconds: One duration per round [s].
-        realizations: Realizations per call, over which durations are compared.
+        realizations: Realizations per call, over which durations are compared; a part of one, too.
     """
 
     seconds: tuple[float, ...]
-    realizations: int = 1
+    realizations: float = 1
 
     @property
     def minimum(self) -> float:
@@ -58,12 +58,18 @@ class Contender:
     """Something to time: a call that returns when its work is done, and its realizations."""
 
     call: Callable[[], object]
-    realizations: int = 1
+    realizations: float = 1
 
 
-def side_by_side(call: Callable[[], object], realizations: int) -> Contender:
-    """The call on all cores at once, a thread each, as the engine runs its shares."""
-    threads, calls = cpu_count(), 32  # many calls, so that starting threads does not count
+def side_by_side(call: Callable[[], object], realizations: int, calls: int = 32) -> Contender:
+    """The call on all cores at once, a thread each, as the engine runs its shares.
+
+    Args:
+        call: What to time.
+        realizations: Of a call.
+        calls: Of each thread, so many that starting threads does not count.
+    """
+    threads = cpu_count()
 
     def repeated(_: int) -> None:
         for _ in range(calls):

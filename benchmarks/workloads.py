@@ -16,6 +16,7 @@ from benchmarks.iqi_network import (
     IqiNetwork,
 )
 from benchmarks.rician_network import RICIAN, RicianNetwork
+from benchmarks.wideband_network import WIDEBAND, WidebandNetwork
 from jaxmimo import (
     Estimate,
     IQImbalance,
@@ -23,15 +24,17 @@ from jaxmimo import (
     distributed_rician,
     mmse_combiner,
     mr_combiner,
+    wideband_mmwave,
     zf_combiner,
 )
 from jaxmimo.cell_free_iqi import CellFreeIQI
 from jaxmimo.core.units import noise_power
 from jaxmimo.distributed_rician import DistributedRician
+from jaxmimo.wideband_mmwave import WidebandMmwave
 
 Workload = Callable[[int], Estimate]
 
-RICIAN_COMBINERS = (mr_combiner, zf_combiner, mmse_combiner)
+COMBINERS = (mr_combiner, zf_combiner, mmse_combiner)
 """In the order of the baselines' results."""
 
 
@@ -129,9 +132,34 @@ def _simulate_rician(systems: list[DistributedRician], fading: int, realizations
     estimate = distributed_rician.simulate_se(
         jax.random.key(0),
         systems,
-        combiner=RICIAN_COMBINERS,
+        combiner=COMBINERS,
         drops=realizations // fading,
         realizations=fading,
+    )
+    return jax.block_until_ready(estimate)
+
+
+def wideband_figure(network: WidebandNetwork) -> Workload:
+    """Mean SE of all combiners on all subcarriers, over drops of users."""
+    return partial(_simulate_wideband, wideband_system(network))
+
+
+def wideband_system(network: WidebandNetwork) -> WidebandMmwave:
+    """The system of a network, with a path per cluster."""
+    return WidebandMmwave(
+        num_aps=network.aps,
+        ap_antennas=network.antennas,
+        num_users=network.users,
+        bandwidth_hz=network.bandwidth,
+        num_subcarriers=network.subcarriers,
+        carrier_hz=network.carrier,
+        num_rays=1,
+    )
+
+
+def _simulate_wideband(system: WidebandMmwave, drops: int) -> Estimate:
+    estimate = wideband_mmwave.simulate_se(
+        jax.random.key(0), system, combiner=COMBINERS, drops=drops
     )
     return jax.block_until_ready(estimate)
 
@@ -142,6 +170,7 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "iqi-mismatch": lambda: mismatch_axis(MISMATCH, MISMATCH_AMPLITUDES),
     "small": lambda: largest(SMALL),
     "rician-se": lambda: rician_figure(RICIAN),
+    "wideband-se": lambda: wideband_figure(WIDEBAND),
     "rician-se-long": lambda: rician_figure(RICIAN, realizations=64 * RICIAN.realizations),
 }
 """Workloads that a fresh process can be asked for by name."""

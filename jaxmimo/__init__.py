@@ -8,7 +8,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxmimo import beamforming_3d, cell_free_iqi, complexity, distributed_rician
+    from jaxmimo import (
+        beamforming_3d,
+        cell_free_iqi,
+        complexity,
+        distributed_rician,
+        pathloss,
+        wideband_mmwave,
+    )
     from jaxmimo.channel.correlation import local_scattering_covariance, one_ring_covariance
     from jaxmimo.core.randomness import complex_normal
     from jaxmimo.rates.metrics import condition_number, vector_correlation

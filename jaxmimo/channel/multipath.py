@@ -182,9 +182,10 @@ def grid_response(
     blocks = math.ceil(grid.count / (2 * half))
     real = lags.dtype
     antenna = jnp.arange(num_antennas, dtype=real)
-    always = grid.step == grid.step
+    always = carrier != -jnp.inf  # also where it is not a number; the same for a batch of drops
     kept = [computed_once(a, always) for a in _padded(gains.real, gains.imag, lags, delays)]
     alpha, lags, delays = Parts(*kept[:2]), kept[2], kept[3]
+    carrier = computed_once(carrier, always)
     across = antenna[None, :, None] * lags[:, None, :]  # links, antennas, paths
     delays = delays[:, None, :] + across if squint else delays[:, None, :]
     centre = grid.first + grid.step * (half * (2 * jnp.arange(blocks, dtype=real) + 1) - 0.5)

@@ -18,8 +18,7 @@ def cos_sin(turns: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Floa
         phase = 2 * np.pi * (turns - jnp.round(turns))
         return jnp.cos(phase), jnp.sin(phase)
     turns = turns - jnp.round(turns)
-    later = turns + 0.25
-    return sine(later - jnp.round(later)), sine(turns)
+    return _quarter_sine(np.float32(0.25) - jnp.abs(turns)), sine(turns)
 
 
 @cos_sin.defjvp
@@ -38,11 +37,16 @@ def sine(turns: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """
     magnitude = jnp.abs(turns)
     folded = jnp.minimum(magnitude, np.float32(0.5) - magnitude)
-    square = folded * folded
+    return jnp.copysign(_quarter_sine(folded), turns)
+
+
+def _quarter_sine(turns: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """sin(2 pi t) for t in [-1/4, 1/4] turns."""
+    square = turns * turns
     value = _SINE[-1]
     for coefficient in _SINE[-2::-1]:
         value = value * square + coefficient
-    return jnp.copysign(value * folded, turns)
+    return value * turns
 
 
 def _odd_sine_polynomial(terms: int) -> tuple[np.float32, ...]:

@@ -12,6 +12,8 @@ from jaxmimo.studies import (
     rician_correlation,
     rician_se,
     rician_zf_mmse,
+    squint_gain,
+    wideband_correlation,
     wideband_se,
 )
 from jaxmimo.studies.study import Study
@@ -27,7 +29,9 @@ _MODULES = (
     beams_equivalent,
     beams_groups,
     beams_flops,
+    squint_gain,
     cyclic_prefix,
+    wideband_correlation,
     wideband_se,
 )
 

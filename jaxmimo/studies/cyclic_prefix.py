@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from jaxmimo.channel.geometry import azimuth, distance_3d
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
 from jaxmimo.core.checks import require
 from jaxmimo.plotting import (
+    ERROR_BAR,
     MARKERS,
     PALETTE,
     axis_label,
@@ -24,7 +26,6 @@ from jaxmimo.plotting import (
     new_axes,
     panel_grid,
 )
-from jaxmimo.simulation.monte_carlo import identity
 from jaxmimo.studies import common, wideband
 from jaxmimo.studies.study import Claim, Sampling, Study
 from jaxmimo.systems.wideband_mmwave import (
@@ -93,9 +94,10 @@ def run(parameters: CyclicPrefix, sampling: Sampling) -> xr.Dataset:
             combiner=tuple(wideband.COMBINERS[name] for name in COMBINERS),
             subcarriers=parameters.subcarriers,
         ),
-        identity,
+        with_advantage,
         sampling,
         "SE",
+        judged=itemgetter("se"),
     )
     curves = ("num_aps", "bandwidth_mhz")
     dims = {"minimum_prefix_median": curves, "minimum_prefix_cdf": (*curves, "prefix_level")}
@@ -104,7 +106,11 @@ def run(parameters: CyclicPrefix, sampling: Sampling) -> xr.Dataset:
     for name in dims:
         variables[name] = (dims[name], minimum.mean[name])
         variables[f"{name}_std_error"] = (dims[name], minimum.std_error[name])
-    of_se = ("bandwidth_mhz", "combiner", "prefix_length")
+    of_se = ("bandwidth_mhz", "combiner")
+    dims = {"se": (*of_se, "prefix_length"), "advantage": (*of_se, "over")}
+    for name in dims:
+        variables[name] = (dims[name], se.mean[name])
+        variables[f"{name}_std_error"] = (dims[name], se.std_error[name])
     return wideband.make_dataset(
         {
             "num_aps": parameters.num_aps,
@@ -112,13 +118,12 @@ def run(parameters: CyclicPrefix, sampling: Sampling) -> xr.Dataset:
             "combiner": COMBINERS,
             "prefix_length": parameters.prefix_length,
             "prefix_level": levels,
+            "over": ("no prefix", "longest prefix"),
             "num_subcarriers": parameters.num_subcarriers,
             "ap_antennas": parameters.ap_antennas,
             "num_users": parameters.num_users,
         },
         max(minimum.realizations, se.realizations),
-        se=(of_se, se.mean),
-        se_std_error=(of_se, se.std_error),
         **variables,
     ).assign_attrs(se_num_aps=parameters.se_num_aps)
 
@@ -176,6 +181,13 @@ def with_median(means: dict[str, Array], *, levels: Array) -> dict[str, Array]:
     return {**means, "minimum_prefix_median": median.reshape(cdf.shape[:-1])}
 
 
+def with_advantage(se: Array) -> dict[str, Array]:
+    """SE, and how much the best prefix has over none and over the longest, drop by drop."""
+    best = jnp.max(se, axis=-1, keepdims=True)
+    ends = jnp.stack([se[..., 0], se[..., -1]], axis=-1)
+    return {"se": se, "advantage": best - ends}
+
+
 def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw the SE against the prefix, and below it the distribution of the minimum prefix.
 
@@ -218,11 +230,11 @@ def plot_minimum(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
         for j, bandwidth in enumerate(np.atleast_1d(dataset.bandwidth_mhz)):
             curve = wideband.selected(dataset, num_aps=num_aps, bandwidth_mhz=bandwidth)
             level, cdf = curve.prefix_level.values, curve.minimum_prefix_cdf.values
-            style = {"color": PALETTE[i % len(PALETTE)], "linestyle": ("-", "--", ":")[j % 3]}
-            ax.plot(level, cdf, label=f"L = {num_aps}, {bandwidth:g} MHz", linewidth=1.6, **style)
-            error = 1.96 * curve.minimum_prefix_cdf_std_error.values
-            band = {"color": style["color"], "alpha": 0.2, "linewidth": 0}
-            ax.fill_between(level, cdf - error, cdf + error, **band)
+            color, line = PALETTE[i % len(PALETTE)], ("-", "--", ":")[j % 3]
+            label = f"L = {num_aps}, {bandwidth:g} MHz"
+            ax.plot(level, cdf, label=label, color=color, linestyle=line, linewidth=1.6)
+            error = ERROR_BAR * curve.minimum_prefix_cdf_std_error.values
+            ax.fill_between(level, cdf - error, cdf + error, color=color, alpha=0.2, linewidth=0)
     ax.set(
         xlabel=axis_label(dataset.prefix_level),
         ylabel="Share of users\nwithout interference",
@@ -281,15 +293,14 @@ def _grows_with_aps(dataset: xr.Dataset) -> Claim:
 
 
 def _best_is_inside(part: xr.Dataset) -> Claim:
-    ends = part.se.isel(prefix_length=[0, -1])
-    errors = part.se_std_error.isel(prefix_length=[0, -1])
-    above = (part.se.max("prefix_length") - ends) / errors
+    above = part.advantage / part.advantage_std_error
     lengths = part.se.idxmax("prefix_length")
     best = ", ".join(f"{int(lengths.sel(combiner=name))} ({name})" for name in part.combiner.values)
     return Claim(
         f"A prefix between none and the longest is best at {float(part.bandwidth_mhz):g} MHz",
         bool((above > NOTABLE).all()),
-        f"best C = {best} samples of {int(part.prefix_length[-1])}",
+        f"best C = {best} samples of {int(part.prefix_length[-1])}, by "
+        f"{float(part.advantage.min()):.2g} bit/s/Hz or more",
     )
 
 

@@ -58,7 +58,7 @@ def on_grid(gains, angles, distances, excess, grid, antennas, **options):
     return jnp.moveaxis(response.reshape(*gains.shape[:2], antennas, grid.count), -1, 0)
 
 
-@pytest.mark.parametrize(("count", "antennas"), [(1, 1), (2, 3), (20, 7), (33, 16), (256, 2)])
+@pytest.mark.parametrize(("count", "antennas"), [(1, 1), (20, 7), (33, 16), (256, 2)])
 def test_three_forms_agree(count, antennas):
     with jax.enable_x64(True):
         grid = Grid(jnp.asarray(-2e8), jnp.asarray(4e8 / count), count)

@@ -11,6 +11,24 @@ from jaxmimo.channel.multipath import (
     stacked_response,
 )
 from jaxmimo.channel.umi_street_canyon import always_los, never_los, umi_los
+from jaxmimo.rates.beam_squint import (
+    beam_squint_gain,
+    dft_leakage,
+    mean_squint_gain,
+    pointing_angle,
+    pointing_error,
+    squint_bandwidth,
+)
+from jaxmimo.rates.wideband_correlation import (
+    common_angles,
+    frequency_correlation,
+    independent_angles,
+    independent_scattering,
+    macro_correlation,
+    macro_steering,
+    mean_response,
+    micro_correlation,
+)
 from jaxmimo.systems.wideband_mmwave.designs import at_carrier, per_subcarrier, without_squint
 from jaxmimo.systems.wideband_mmwave.drop import Links, draw_links, draw_positions
 from jaxmimo.systems.wideband_mmwave.prefix import prefix_sample, simulate_prefix
@@ -32,17 +50,30 @@ __all__ = [
     "always_los",
     "approximate_cyclic_prefix",
     "at_carrier",
+    "beam_squint_gain",
     "channel_taps",
+    "common_angles",
     "cyclic_prefix_weights",
+    "dft_leakage",
     "draw_links",
     "draw_positions",
+    "frequency_correlation",
     "frequency_response",
     "grid_response",
+    "independent_angles",
+    "independent_scattering",
+    "macro_correlation",
+    "macro_steering",
+    "mean_response",
+    "mean_squint_gain",
+    "micro_correlation",
     "minimum_cyclic_prefix",
     "mmse_combiner",
     "mr_combiner",
     "never_los",
     "per_subcarrier",
+    "pointing_angle",
+    "pointing_error",
     "prefix_efficiency",
     "prefix_sample",
     "prefix_sinr",
@@ -50,6 +81,7 @@ __all__ = [
     "se_sample",
     "simulate_prefix",
     "simulate_se",
+    "squint_bandwidth",
     "stacked_response",
     "umi_los",
     "without_squint",
