@@ -1,7 +1,8 @@
 """What the command prints: progress, tables of results, claims.
 
 By convention `x_std_error` holds the standard errors of `x`, which share its cells, and a variable
-whose name ends in `_cdf` is a distribution function, for pictures and the file: no table shows it.
+whose name ends in `_cdf` or `_over_band` is a long curve, for pictures and the file: no table shows
+it.
 """
 
 import io
@@ -30,6 +31,7 @@ ROUNDING = 1e-12
 
 ASIDES = ("_cdf", "_over_band")
 """Ends of names of variables that pictures show better than tables."""
+
 STD_ERROR = "_std_error"
 """Ending of the name of a variable's standard errors."""
 
