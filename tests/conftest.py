@@ -1,12 +1,7 @@
-import os
-
 import jax
 import numpy as np
 import pytest
 from hypothesis import settings
-
-# Most of the suite's time is compilation, which optimizing less makes shorter.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 settings.register_profile("jaxmimo", deadline=None, max_examples=50, derandomize=True)
