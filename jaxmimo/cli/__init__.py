@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"jaxmimo: error: {one_line(str(error))}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("jaxmimo: interrupted.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"jaxmimo: {stop or 'interrupted.'}", file=sys.stderr)
         return 130
     return 0
 

@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -36,16 +37,20 @@ STD_ERROR = "_std_error"
 """Ending of the name of a variable's standard errors."""
 
 
-def make_console() -> Console:
+LINE_INTERVAL = 5.0
+"""Seconds between lines of progress, where there are no bars."""
+
+
+def make_console(*, quiet: bool = False) -> Console:
     """Console on the standard output; wide where no window limits it, as in a log."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an ASCII log must not fail at a plus-minus sign
     limited = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if limited else 200, highlight=False)
+    return Console(width=None if limited else 200, highlight=False, quiet=quiet)
 
 
 def progress_display(console: Console) -> AbstractContextManager[Callable[[Progress], None]]:
-    """Show a study's progress: bars on a terminal, elsewhere a line for each part it finished."""
+    """Show a study's progress: bars on a terminal, elsewhere a line every few seconds."""
     return _bars(console) if console.is_terminal else _lines(console)
 
 
@@ -55,19 +60,24 @@ def _bars(console: Console) -> Iterator[Callable[[Progress], None]]:
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
         rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("{task.fields[rate]}"),
         rich.progress.TextColumn("{task.fields[error]}"),
         rich.progress.TimeRemainingColumn(),
     )
     with rich.progress.Progress(*columns, console=console) as bars:
-        waiting = bars.add_task("compiling", total=None, error="")
+        waiting = bars.add_task("compiling", total=None, rate="", error="")
         tasks: dict[str, rich.progress.TaskID] = {}
+        rates: dict[str, _Rate] = {}
 
         def update(now: Progress) -> None:
             bars.update(waiting, visible=False)
             if now.label not in tasks:
-                tasks[now.label] = bars.add_task(now.label or "simulating", total=None, error="")
+                name = now.label or "simulating"
+                tasks[now.label] = bars.add_task(name, total=None, rate="", error="")
+                rates[now.label] = _Rate(now.done)
+            rate, error = rates[now.label].text(now), _error_text(now)
             bars.update(
-                tasks[now.label], completed=now.done, total=now.total, error=_error_text(now)
+                tasks[now.label], completed=now.done, total=now.total, rate=rate, error=error
             )
 
         yield update
@@ -78,20 +88,47 @@ def _bars(console: Console) -> Iterator[Callable[[Progress], None]]:
 @contextmanager
 def _lines(console: Console) -> Iterator[Callable[[Progress], None]]:
     last: Progress | None = None
+    rate, printed = _Rate(0), time.monotonic()
 
-    def log() -> None:
-        if last is not None:
-            text = f"{last.label or 'simulated'}: {last.done} realizations, {_error_text(last)}"
-            console.print(text, markup=False)
+    def log(*, ended: bool) -> None:
+        if last is None:
+            return
+        count = f"{last.done} realizations" if ended else f"{last.done} of {last.total}"
+        parts = [f"{last.label or 'simulated'}: {count}", rate.text(last), _error_text(last)]
+        if not ended:
+            parts.insert(2, rate.remaining(last))
+        console.print(", ".join(filter(None, parts)), markup=False, soft_wrap=True)
 
     def update(now: Progress) -> None:
-        nonlocal last
-        if last is not None and last.label != now.label:
-            log()
+        nonlocal last, rate, printed
+        if last is None or last.label != now.label:
+            log(ended=True)
+            rate, printed = _Rate(now.done), time.monotonic()
         last = now
+        if time.monotonic() > printed + LINE_INTERVAL and now.done < now.total:
+            printed = time.monotonic()
+            log(ended=False)
 
     yield update
-    log()
+    log(ended=True)
+
+
+class _Rate:
+    """Realizations per second since the first report of a part of a study."""
+
+    def __init__(self, done: int) -> None:
+        self._done, self._since = done, time.monotonic()
+
+    def _per_second(self, now: Progress) -> float:
+        return (now.done - self._done) / max(time.monotonic() - self._since, 1e-9)
+
+    def text(self, now: Progress) -> str:
+        rate = self._per_second(now)
+        return f"{rate:.3g} per second" if now.done > self._done else ""
+
+    def remaining(self, now: Progress) -> str:
+        rate = self._per_second(now)
+        return f"{(now.total - now.done) / rate:.0f} s left" if rate > 0 else ""
 
 
 def _error_text(now: Progress) -> str:

@@ -5,7 +5,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import asdict, dataclass, field, make_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +15,13 @@ import xarray as xr
 from tyro.conf import DisallowNone
 
 from jaxmimo import studies
-from jaxmimo.cli import cache
+from jaxmimo.cli import cache, hosts, resume
 from jaxmimo.cli.display import make_console, print_result, progress_display
 from jaxmimo.cli.parsing import parse
+from jaxmimo.cli.profile import profiled
 from jaxmimo.core.checks import require
 from jaxmimo.plotting import save_figure
+from jaxmimo.simulation.checkpoint import Checkpoint
 from jaxmimo.simulation.results import provenance, save_result
 from jaxmimo.studies.study import Progress, Sampling, Study
 
@@ -38,6 +41,10 @@ class RunFlags:
     """Floating-point precision of the simulation."""
     target_error: DisallowNone[float | None] = None
     """Stop once every point has this relative standard error, such as 0.001."""
+    resume: bool = False
+    """Go on from an interrupted run in the folder, or extend its result."""
+    profile: bool = False
+    """Trace the run, and tell what compilation, simulation and memory took."""
     formats: tuple[Literal["png", "pdf"], ...] = ("png",)
     """Formats of the picture."""
 
@@ -63,19 +70,43 @@ def run(name: str, args: Sequence[str]) -> None:
     """Run the study `name` with the flags in `args`."""
     study = _find_study(name)
     flags = _parse_flags(study, args)
-    files = {suffix: flags.run.out / f"{name}.{suffix}" for suffix in ("nc", *flags.run.formats)}
-    _check_writable(flags.run.out, *files.values())
+    folder = flags.run.out
+    files = {suffix: folder / f"{name}.{suffix}" for suffix in ("nc", *flags.run.formats)}
+    unfinished = folder / f"{name}.checkpoint"
     cache.enable()
-    console = make_console()
-    with progress_display(console) as progress:
-        dataset = _simulate(study, flags.study, flags.run, progress)
-    save_result(dataset, files["nc"])
+    hosts.join(flags.hosts)
+    _check_writable(folder, unfinished, *files.values())
+    about = {**asdict(flags.study), "seed": flags.run.seed, "precision": flags.run.precision}
+    checkpoint = resume.prepare(unfinished, files["nc"], about, resume=flags.run.resume)
+    is_first = jax.process_index() == 0
+    console = make_console(quiet=not is_first)
+    trace = folder / f"{name}.profile"
+    try:
+        with (
+            profiled(trace) if flags.run.profile else nullcontext() as profile,
+            progress_display(console) as progress,
+        ):
+            dataset = _simulate(study, flags, checkpoint, progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_how_to_go_on(unfinished)) from None
+    if not is_first:
+        return
+    save_result(dataset, files["nc"], also=partial(checkpoint.write_to, compress=True))
+    unfinished.unlink(missing_ok=True)
     axes = study.plot(dataset)
     for suffix in flags.run.formats:
         save_figure(axes, files[suffix])
     print_result(console, study, dataset)
+    if profile is not None:
+        profile.show(console, sum(each.realizations for each in checkpoint.records.values()))
     for file in files.values():
         console.print(f"Wrote {file}", markup=False, soft_wrap=True)
+
+
+def _how_to_go_on(unfinished: Path) -> str:
+    if not unfinished.is_file():
+        return "interrupted."
+    return f"interrupted. The same command with `--resume` goes on from `{unfinished}`."
 
 
 def _find_study(name: str) -> Study:
@@ -90,11 +121,12 @@ def _find_study(name: str) -> Study:
 
 
 def _parse_flags(study: Study, args: Sequence[str]) -> Any:
-    """Common flags as `.run` and the study's own as `.study`, one help page for both."""
+    """Common flags as `.run` and `.hosts`, the study's own as `.study`; one help page for all."""
     flags = make_dataclass(
         "Flags",
         [
             ("run", RunFlags, field(default=RunFlags(realizations=study.realizations))),
+            ("hosts", hosts.HostFlags, field(default=hosts.HostFlags())),
             ("study", study.parameters, field(default=study.parameters())),
         ],
         frozen=True,
@@ -122,25 +154,27 @@ def _check_writable(folder: Path, *files: Path) -> None:
 
 
 def _simulate(
-    study: Study, parameters: Any, flags: RunFlags, progress: Callable[[Progress], None]
+    study: Study, flags: Any, checkpoint: Checkpoint, progress: Callable[[Progress], None]
 ) -> xr.Dataset:
     """Run the study and note how that was done; what the study itself noted stands."""
+    common: RunFlags = flags.run
     start = time.perf_counter()
-    with jax.enable_x64(True) if flags.precision == "double" else nullcontext():
+    with jax.enable_x64(True) if common.precision == "double" else nullcontext():
         sampling = Sampling(
-            key=jax.random.key(flags.seed),
-            realizations=flags.realizations,
-            target_error=flags.target_error,
+            key=jax.random.key(common.seed),
+            realizations=common.realizations,
+            target_error=common.target_error,
             progress=progress,
+            checkpoint=checkpoint,
         )
-        dataset = study.run(parameters, sampling)
+        dataset = study.run(flags.study, sampling)
     notes = provenance(
         study=study.name,
-        parameters=parameters,
-        seed=flags.seed,
-        precision=flags.precision,
-        realizations=flags.realizations,
-        target_error=flags.target_error,
+        parameters=flags.study,
+        seed=common.seed,
+        precision=common.precision,
+        realizations=common.realizations,
+        target_error=common.target_error,
         wall_time_s=time.perf_counter() - start,
     )
     return dataset.assign_attrs({**notes, **dataset.attrs})

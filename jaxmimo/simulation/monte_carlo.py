@@ -7,9 +7,9 @@ only the block sums are kept. The delete-one-block jackknife turns these into a 
 any smooth function of the means, and removes the leading term of its bias.
 """
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -20,8 +20,13 @@ from jax import Array
 from jaxtyping import Key, PyTree
 
 from jaxmimo.core.checks import integer, is_traced, require
-from jaxmimo.simulation.block_sums import block_sums, share_alignment, sums_in_double
+from jaxmimo.simulation.batches import power_of_two, promising_batch
+from jaxmimo.simulation.block_sums import block_sums
+from jaxmimo.simulation.checkpoint import Part, open_checkpoint
+from jaxmimo.simulation.chunks import Kernel
 from jaxmimo.simulation.jackknife import block_counts, jackknife, num_blocks
+from jaxmimo.simulation.model import Model
+from jaxmimo.simulation.tally import Tally, accumulate
 
 
 class Estimate(eqx.Module):
@@ -45,12 +50,7 @@ class Estimate(eqx.Module):
     @property
     def relative_error(self) -> float:
         """Largest standard error relative to its mean."""
-        ratios = jax.tree.map(
-            lambda mean, error: jnp.max(jnp.where(error == 0, 0, error / jnp.abs(mean))),
-            self.mean,
-            self.std_error,
-        )
-        return float(np.max(jax.tree.leaves(ratios)))
+        return relative_error(self.mean, self.std_error)
 
     def __repr__(self) -> str:
         if any(np.ndim(leaf) for leaf in jax.tree.leaves(self.mean)) or is_traced(self.mean):
@@ -68,6 +68,15 @@ class Estimate(eqx.Module):
         return low, high
 
 
+def relative_error(mean: PyTree[Array], std_error: PyTree[Array]) -> float:
+    """Largest standard error relative to its mean; what is exactly known does not count."""
+    ratios = jax.tree.map(
+        lambda m, e: np.max(np.where(e == 0, 0, e / np.where(e == 0, 1, np.abs(m)))),
+        *(jax.tree.map(np.asarray, each) for each in (mean, std_error)),
+    )
+    return float(np.max(jax.tree.leaves(ratios)))
+
+
 def identity(means: PyTree[Array]) -> PyTree[Array]:
     """The statistic of a plain mean."""
     return means
@@ -81,16 +90,18 @@ def monte_carlo(
     statistic: Callable[[PyTree[Array]], PyTree[Array]] = identity,
     batch_size: int | None = None,
     target_error: float | None = None,
+    judged: Callable[[PyTree[Array]], PyTree[Array]] = identity,
     progress: Callable[[int, Estimate], None] | None = None,
+    checkpoint: str | Path | Part | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> Estimate:
     """Estimate `statistic(E[sample(key)])`.
 
-    The whole run is one compilation, whatever the number of realizations, and its memory does not
-    grow with them. Give functions that stay the same object between calls (module-level functions,
-    or `jax.tree_util.Partial` of them over arrays) to compile once for many calls. Under `jit`,
-    `grad` or `vmap` the engine is a pure function: it then runs in one piece, without
-    `target_error` and `progress`. Functions that close over traced values work too, but are slower
-    to start, as the engine does not see these values before it has run.
+    The memory of a run does not grow with its realizations, nor does its compilation. Give
+    functions that stay the same object between calls (module-level functions, or
+    `jax.tree_util.Partial` of them over arrays) to compile once for many calls. Under `jit`,
+    `grad` or `vmap` the engine is a pure function: it then runs in one piece on one device, without
+    `target_error`, `progress` and `checkpoint`. Functions that close over traced values work too.
 
     Args:
         sample: Draws one realization from its key: a pytree of real, complex or boolean arrays.
@@ -98,27 +109,42 @@ def monte_carlo(
         realizations: Realizations to draw, fewer than 2^31; with a `target_error` the most to draw.
         statistic: Function of the mean sample, for quantities that are functions of means. Outside
             of transformations it is evaluated in double precision.
-        batch_size: Realizations processed side by side, rounded down to a power of two. None takes
-            what fits a memory budget. It does not change the draws.
+        batch_size: Realizations processed side by side, at most, rounded down to a power of two.
+            None takes what fits a memory budget. It does not change the draws.
         target_error: Stop as soon as every value has this relative standard error.
-        progress: Called after every part of the run with the realizations so far and the estimate.
+        judged: What of the statistic has to meet the target: a distribution function, say, never
+            meets a relative one in its tail.
+        progress: Called now and then, and at the end, with the realizations so far and the
+            estimate.
+        checkpoint: File to keep what is known in, every few seconds. If it exists, the run goes on
+            from it, and ends with the bits of a run that was never interrupted. It stays when the
+            run ends: the same call then returns at once, and one for more realizations extends it.
+        devices: Devices of JAX to share the run; None takes all, those of other processes too.
 
     Returns:
         The estimate with its standard error, in JAX's default precision.
 
     Raises:
-        ValueError: If there are fewer than 2 realizations, or the target is not in (0, 1).
-        FloatingPointError: If the estimate is not finite.
+        ValueError: If there are fewer than 2 realizations, the target is not in (0, 1), or the
+            checkpoint is one of another model.
+        FloatingPointError: If a realization or the estimate is not finite.
+        KeyboardInterrupt: On Ctrl-C, when the chunk at work and the checkpoint are done.
     """
     realizations, batch_size = _checked_arguments(realizations, batch_size, target_error)
-    traced = partial(_traced_run, sample, key, realizations, statistic, batch_size)
-    if is_traced(sample, key, statistic):
+    model = Model(sample, key)
+    traced = partial(_traced_run, model, realizations, statistic, batch_size)
+    if model.is_traced or is_traced(statistic, jnp.zeros(())):
         return traced()
+    if isinstance(checkpoint, str | Path):
+        checkpoint = open_checkpoint(checkpoint).next_part()
+    kernel = Kernel(
+        model, realizations, num_blocks(realizations), batch_size=batch_size, devices=devices
+    )
     try:
         return _concrete_run(
-            sample, key, realizations, statistic, batch_size, target_error, progress
+            model, kernel, realizations, statistic, target_error, judged, progress, checkpoint
         )
-    except jax.errors.TracerArrayConversionError:  # a function closes over a tracer
+    except jax.errors.TracerArrayConversionError:  # the statistic closes over a tracer
         return traced()
 
 
@@ -149,70 +175,73 @@ def _checked_arguments(
 
 
 def _traced_run(
-    sample: Callable[[Array], PyTree[Array]],
-    key: Array,
+    model: Model,
     realizations: int,
     statistic: Callable[[PyTree[Array]], PyTree[Array]],
     batch_size: int | None,
 ) -> Estimate:
     """The run as a pure function, in one piece."""
     blocks = num_blocks(realizations)
-    sums = block_sums(sample, key, 0, realizations, blocks, batch_size)
+    size = power_of_two(batch_size or promising_batch(model.jaxpr))
+    sums = block_sums(model.sample, model.key, 0, 0, realizations, blocks, size)
     mean, error = jackknife(statistic, sums, block_counts(realizations, blocks))
     return Estimate(mean, error, realizations)
 
 
 def _concrete_run(
-    sample: Callable[[Array], PyTree[Array]],
-    key: Array,
+    model: Model,
+    kernel: Kernel,
     realizations: int,
     statistic: Callable[[PyTree[Array]], PyTree[Array]],
-    batch_size: int | None,
     target_error: float | None,
+    judged: Callable[[PyTree[Array]], PyTree[Array]],
     progress: Callable[[int, Estimate], None] | None,
+    part: Part | None,
 ) -> Estimate:
-    """The run in parts, whose sums are added in double precision on the host."""
+    """The run in chunks, whose sums are added in double precision on the host."""
     blocks = num_blocks(realizations)
-    alignment = share_alignment(realizations, blocks)
-    whole = not (target_error or progress)
-    total, estimate = None, None
-    for start, stop in _parts(realizations, blocks, whole=whole):
-        part = sums_in_double(sample, key, start, stop, blocks, batch_size, alignment)
-        _check_finite(part)
-        total = part if total is None else jax.tree.map(np.add, total, part)
-        if whole and stop < realizations:
-            continue
-        estimate = _estimate_in_double(statistic, total, stop, blocks)
+
+    def estimate(tally: Tally) -> Estimate:
+        return estimate_in_double(statistic, tally.sums, tally.realizations, blocks)
+
+    def met(tally: Tally) -> bool:
+        now = estimate(tally)
+        error = relative_error(judged(now.mean), judged(now.std_error))
+        return target_error is not None and error <= target_error
+
+    def report(tally: Tally) -> None:
         if progress is not None:
-            progress(stop, estimate)
-        if target_error is not None and estimate.relative_error <= target_error:
-            break
-    assert estimate is not None
-    _check_finite((estimate.mean, estimate.std_error))
-    return estimate
+            progress(tally.realizations, estimate(tally))
+
+    def save(tally: Tally) -> None:
+        if part is not None:
+            part.save(model, tally)
+
+    known = None if part is None else part.load(model, blocks, realizations)
+    tally = Tally.empty(model.shapes, blocks) if known is None else known
+    accumulate(
+        kernel,
+        tally,
+        realizations,
+        met=None if target_error is None else met,
+        report=None if progress is None else report,
+        save=None if part is None else save,
+    )
+    save(tally)
+    result = estimate(tally)
+    _check_finite((result.mean, result.std_error))
+    if progress is not None:
+        progress(tally.realizations, result)
+    return result
 
 
-def _parts(realizations: int, blocks: int, *, whole: bool) -> Iterator[tuple[int, int]]:
-    """Split a run where it may stop or report.
-
-    The split depends on nothing but the arguments, so that a run that stops at a target error
-    stops at the same realization everywhere. Parts also bound how much is summed in single
-    precision before it goes into the double precision total.
-    """
-    start = 0
-    while start < realizations:
-        step = 2**16 if whole else max(4 * blocks, min(start // 4, realizations // 50))
-        stop = min(start + math.ceil(step / blocks) * blocks, realizations)
-        yield start, stop
-        start = stop
-
-
-def _estimate_in_double(
+def estimate_in_double(
     statistic: Callable[[PyTree[Array]], PyTree[Array]],
     sums: PyTree[np.ndarray],
     realizations: int,
     blocks: int,
 ) -> Estimate:
+    """The estimate of a run whose sums are known; `statistic` is evaluated in double precision."""
     with jax.enable_x64(True):
         counts = jnp.asarray(block_counts(realizations, blocks))
         mean, error = _jitted_jackknife(statistic, jax.tree.map(jnp.asarray, sums), counts)

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import h5py
 import jax
 import numpy as np
 import xarray as xr
@@ -104,10 +105,21 @@ def provenance(
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-def save_result(dataset: xr.Dataset, path: str | Path) -> None:
-    """Write `dataset` to `path` as NetCDF, whole or not at all."""
+def save_result(
+    dataset: xr.Dataset, path: str | Path, also: Callable[[h5py.File], None] | None = None
+) -> None:
+    """Write `dataset` to `path` as NetCDF, whole or not at all.
+
+    Args:
+        dataset: The result.
+        path: Where the file shall be.
+        also: Writes groups of its own into the file.
+    """
     with atomic_path(path) as draft:
         dataset.to_netcdf(draft, engine="h5netcdf")
+        if also is not None:
+            with h5py.File(draft, "r+") as file:
+                also(file)
 
 
 def open_result(path: str | Path) -> xr.Dataset:

@@ -7,18 +7,11 @@ import numpy as np
 import xarray as xr
 from jax.tree_util import Partial
 
-from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo
+from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo, relative_error
 from jaxmimo.studies.study import Progress, Sampling
 
 Attributes = Mapping[str, tuple[str, str]]
 """Long name and unit of each variable and coordinate; standard errors follow from them."""
-
-
-class _TargetMetError(Exception):
-    """Ends a run whose judged values are precise enough."""
-
-    def __init__(self, estimate: Estimate) -> None:
-        self.estimate = estimate
 
 
 def simulate(
@@ -33,30 +26,26 @@ def simulate(
     Args:
         sample: Draws one realization from its key.
         statistic: Function of the mean sample.
-        sampling: Realizations, target error and progress.
+        sampling: Realizations, target error, progress and checkpoint.
         label: Part of the study, for the progress.
-        judged: Of the statistic, what has to meet the target error: a distribution function, say,
-            never meets a relative one in its tail.
+        judged: What of the statistic has to meet the target error, see `monte_carlo`.
     """
 
     def report(done: int, estimate: Estimate) -> None:
-        error = Estimate(judged(estimate.mean), judged(estimate.std_error), done).relative_error
+        error = relative_error(judged(estimate.mean), judged(estimate.std_error))
         if sampling.progress is not None:
             sampling.progress(Progress(done, sampling.realizations, error, label))
-        if sampling.target_error is not None and error <= sampling.target_error:
-            raise _TargetMetError(estimate)
 
-    try:
-        return monte_carlo(
-            sample,
-            sampling.key,
-            sampling.realizations,
-            statistic=statistic,
-            target_error=sampling.target_error,
-            progress=report,
-        )
-    except _TargetMetError as met:
-        return met.estimate
+    return monte_carlo(
+        sample,
+        sampling.key,
+        sampling.realizations,
+        statistic=statistic,
+        target_error=sampling.target_error,
+        judged=judged,
+        progress=report,
+        checkpoint=None if sampling.checkpoint is None else sampling.checkpoint.next_part(),
+    )
 
 
 def make_dataset(

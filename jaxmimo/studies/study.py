@@ -8,6 +8,8 @@ import jax
 import xarray as xr
 from matplotlib.axes import Axes
 
+from jaxmimo.simulation.checkpoint import Checkpoint
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -35,6 +37,8 @@ class Sampling:
     """Stop once every point has this relative standard error."""
     progress: Callable[[Progress], None] | None = None
     """Called now and then while the study runs."""
+    checkpoint: Checkpoint | None = None
+    """Where what is known is kept, and taken from."""
 
 
 @dataclass(frozen=True)

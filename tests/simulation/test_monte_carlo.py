@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxmimo.core.randomness import complex_normal
-from jaxmimo.simulation import block_sums
+from jaxmimo.simulation import tally
 from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo
 
 KEY = jax.random.key(2024)
@@ -94,33 +94,6 @@ def test_batch_size_changes_nothing_but_rounding(n):
     for estimate in estimates[1:]:
         np.testing.assert_allclose(estimate.mean, estimates[0].mean, rtol=1e-5)
         np.testing.assert_allclose(estimate.std_error, estimates[0].std_error, rtol=1e-3)
-
-
-@pytest.mark.parametrize("size", [1, 3, 16, 4096])
-@pytest.mark.parametrize(("start", "stop"), [(0, 1000), (128, 1001), (64, 70)])
-def test_block_sums_hold_each_realization_once(size, start, stop):
-    def index(key):  # the realization, not its key, as sums of few small integers are exact
-        match = jnp.all(keys == jax.random.key_data(key)[None], axis=1)
-        return jnp.sum(match * jnp.arange(1024.0))
-
-    fold = jax.vmap(lambda i: jax.random.fold_in(KEY, i))
-    keys = jax.random.key_data(fold(jnp.arange(1024)))
-    sums = block_sums._jitted_block_sums(
-        index, KEY, jnp.asarray(start), jnp.asarray(stop), 64, size
-    )
-    numbers = np.arange(start, stop)
-    np.testing.assert_array_equal(sums, np.bincount(numbers % 64, numbers, minlength=64))
-
-
-def test_last_realizations_below_the_limit_are_drawn_right():
-    stop = 2**31 - 5
-    start = stop // 64 * 64 - 128
-    sums = block_sums._jitted_block_sums(
-        power, KEY, jnp.asarray(start), jnp.asarray(stop), 64, 4096
-    )
-    index = np.arange(start, stop)
-    values = jax.vmap(lambda i: power(jax.random.fold_in(KEY, i)))(jnp.asarray(index, jnp.uint32))
-    np.testing.assert_allclose(sums, np.bincount(index % 64, values, minlength=64), rtol=1e-5)
 
 
 def test_complex_samples():
@@ -246,23 +219,29 @@ def test_target_error_ignores_values_that_are_exactly_zero():
     assert estimate.realizations < 10**5
 
 
-def test_progress_reports_increasing_counts():
+def test_progress_reports_increasing_counts(monkeypatch):
+    monkeypatch.setattr(tally, "Pace", Always)
     calls = []
     estimate = monte_carlo(power, KEY, 5000, progress=lambda *call: calls.append(call))
     counts = [count for count, _ in calls]
-    assert counts == sorted(set(counts))
-    assert len(counts) > 5
-    assert counts[-1] == 5000
+    assert counts[:3] == [8, 16, 24]
+    assert counts[:-1] == sorted(set(counts))
+    assert counts[-2:] == [5000, 5000]  # once as a part, once as the result
     assert all(report.realizations == count for count, report in calls)
-    assert calls[0][1].std_error > 2 * calls[-1][1].std_error
+    assert calls[40][1].std_error > 2 * calls[-1][1].std_error
     np.testing.assert_allclose(estimate.mean, monte_carlo(power, KEY, 5000).mean, rtol=1e-6)
+
+
+class Always(tally.Pace):
+    def due(self):
+        return True
 
 
 # Cost
 
 
 @pytest.mark.parametrize("batch_size", [None, 64])
-def test_compiles_once_whatever_the_realizations(batch_size):
+def test_traces_whatever_the_realizations_are_few(batch_size):
     traces = 0
 
     def sample(key):
@@ -272,16 +251,18 @@ def test_compiles_once_whatever_the_realizations(batch_size):
 
     run = partial(monte_carlo, sample, KEY, batch_size=batch_size)
     run(100)
+    short = traces
+    assert short <= 3  # its shape, and the kernel of short chunks
     run(300)
-    assert traces <= 3  # its shape, its memory, its kernel
-    run(1000)
-    first = traces
-    assert first <= 6  # long runs have larger batches
+    run(64)
+    assert traces == short
     run(100_000)
+    long = traces
+    assert long <= short + 2  # the kernel of long chunks
     run(20_000, progress=lambda *_: None)
     run(20_000, target_error=0.5)
     monte_carlo(sample, jax.random.key(5), 5000, batch_size=batch_size, statistic=jnp.log2)
-    assert traces == first
+    assert traces == long
 
 
 @pytest.mark.parametrize("batch_size", [16, 256])
@@ -306,17 +287,6 @@ def test_memory_does_not_grow_with_the_realizations(batch_size):
 
 def scaled_powers(scale, key):
     return jnp.log2(1 + scale * jnp.abs(complex_normal(key, (100,))) ** 2)
-
-
-def test_default_batch_fits_the_budget():
-    def heavy(key):
-        return jnp.sum(jnp.abs(complex_normal(key, (2**16,))))
-
-    budget = block_sums._MEMORY_BUDGET["cpu"]
-    size = block_sums._batch_within_budget(heavy, KEY)
-    assert 1 <= size <= budget // (2**16 * 8)
-    assert block_sums._batch_within_budget(power, KEY) == 2**14
-    assert block_sums._batch_within_budget(jax.jit(heavy), KEY) == size  # seen through calls
 
 
 # Transformations
@@ -395,16 +365,28 @@ def bad_at(key, first_bad):
 BAD_KEYS = jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(256)))
 
 
-def test_nan_raises_where_it_is_drawn_only():
+def test_nan_raises_where_it_is_drawn_only_and_says_where():
     sample = jax.tree_util.Partial(bad_at, first_bad=100)
     estimate = monte_carlo(sample, KEY, 100, batch_size=256)
     assert estimate.mean == 1
     assert estimate.std_error == 0
-    calls = []
-    with pytest.raises(FloatingPointError, match="the simulated mean is not finite") as error:
-        monte_carlo(sample, KEY, 101, batch_size=256, progress=lambda *call: calls.append(call))
-    assert "\n" not in str(error.value)
-    assert not calls
+    with pytest.raises(FloatingPointError) as error:
+        monte_carlo(sample, KEY, 110, batch_size=256)
+    message = str(error.value)
+    assert "\n" not in message
+    assert "4 of realizations 96 to 103 are not finite, the first is number 100" in message
+    assert "`sample(jax.random.fold_in(key, 100))` draws it again" in message
+    assert jnp.isnan(sample(jax.random.fold_in(KEY, 100)))
+    with pytest.raises(FloatingPointError, match="1 of realizations 96 to 100 is not finite"):
+        monte_carlo(sample, KEY, 101)
+
+
+def test_sums_that_overflow_raise():
+    def large(key):
+        return 3e38 * jnp.ones(2) + 0 * power(key)
+
+    with pytest.raises(FloatingPointError, match="though each of them is"):
+        monte_carlo(large, KEY, 128 * 64)
 
 
 def test_statistic_that_is_not_finite_raises():

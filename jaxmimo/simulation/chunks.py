@@ -1,0 +1,256 @@
+"""Runs in chunks: which realizations go together, and which core or device sums them.
+
+A run is cut into chunks at realizations that depend on little but the kernel, so that a run that
+stops early, is killed and resumed, or is extended adds the same numbers in the same order as one
+that was not. Chunks come back in order, whoever computed them.
+"""
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import PyTree
+
+from jaxmimo.simulation.batches import (
+    available_bytes,
+    batch_that_fits,
+    power_of_two,
+    promising_batch,
+)
+from jaxmimo.simulation.block_sums import block_sums, non_finite
+from jaxmimo.simulation.model import Model
+
+LEAST = 8
+"""Realizations of the first chunks of a run on CPUs, whose cores share even short runs."""
+MOST = 128
+"""Realizations of the chunks of a long run on CPUs, unless a batch has more."""
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Sample = Callable[[Array], PyTree[Array]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Realizations start ... stop - 1, whose batches begin at `first`."""
+
+    first: int
+    start: int
+    stop: int
+
+
+Round = tuple[Chunk, ...]
+"""Chunks that are summed at once, one on each device."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Lengths of chunks, powers of two: they grow from `least` to `most` along a run."""
+
+    least: int
+    most: int
+
+    def at(self, realization: int) -> int:
+        """Length of the chunk that holds `realization`: a sixteenth of what lies before it."""
+        sixteenth = 2 ** max(0, realization.bit_length() - 5)
+        return max(self.least, min(sixteenth, self.most))
+
+    def chunks(self, start: int, stop: int) -> Iterator[Chunk]:
+        """Chunks that cover start ... stop - 1; only the outer ones can be cut short."""
+        while start < stop:
+            length = self.at(start)
+            first = start // length * length
+            yield Chunk(first, start, min(first + length, stop))
+            start = first + length
+
+
+class Kernel:
+    """Sums of chunks of realizations, compiled for the devices at hand.
+
+    A single CPU device is shared by a thread per core: XLA's own threads, which split single
+    operations, make less of two cores than this does, by a factor of 1.4 to 2. Several devices, of
+    one process or of many, work on a chunk each, side by side.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        realizations: int,
+        blocks: int,
+        *,
+        batch_size: int | None = None,
+        devices: Sequence[Any] | None = None,
+    ) -> None:
+        self._model, self._blocks = model, blocks
+        self._devices = list(jax.devices() if devices is None else devices)
+        self._mesh = Mesh(np.asarray(self._devices), "devices")
+        arrays, static = eqx.partition(_shared(model), eqx.is_array)
+        everywhere = NamedSharding(self._mesh, P())
+        self._shared = eqx.combine(jax.device_put(arrays, everywhere), static)
+        self._batch = power_of_two(batch_size or promising_batch(model.jaxpr))
+        self._batch_is_chosen = batch_size is not None
+        if self._devices[0].platform == "cpu":
+            self._lengths = Lengths(LEAST, max(MOST, self._batch))
+        else:
+            share = math.ceil(realizations / len(self._devices))
+            self._batch = min(self._batch, power_of_two(2 * share - 1))
+            self._lengths = Lengths(self._batch, 4 * self._batch)
+        self._programs: dict[int, Any] = {}
+
+    def sums(self, start: int, stop: int) -> Iterator[tuple[Chunk, PyTree[np.ndarray]]]:
+        """The sums of chunk after chunk, per block, in JAX's default precision.
+
+        When memory runs out the batch is halved, and the chunk drawn again.
+        """
+        while start < stop:
+            try:
+                for chunk, sums in self._stream(self._lengths.chunks(start, stop)):
+                    yield chunk, sums
+                    start = chunk.stop
+            except jax.errors.JaxRuntimeError as error:
+                lonely = jax.process_count() == 1  # others do not know, and would wait for ever
+                if "RESOURCE_EXHAUSTED" not in str(error) or self._batch == 1 or not lonely:
+                    raise
+                self._batch //= 2
+
+    def non_finite(self, chunk: Chunk) -> tuple[int, int]:
+        """How many realizations of a chunk are not finite, and the first of them."""
+        sample, key, size = self._model.sample, self._model.key, self._batch_of(chunk)
+        first, start, stop = jnp.asarray([chunk.first, chunk.start, chunk.stop], jnp.int32)
+        count, lowest = _jitted_non_finite(sample, key, first, start, stop, size)
+        return int(count), int(lowest)
+
+    def _stream(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, PyTree[np.ndarray]]]:
+        """The sums of as many chunks at once as there are devices, round after round."""
+        count = self._mesh.size
+        rounds = iter(lambda: tuple(islice(chunks, count)), ())
+        one_cpu = count == 1 and self._devices[0].platform == "cpu"
+        work = self._on_threads if one_cpu else self._dispatched
+        with closing(work(rounds)) as results:
+            for members, sums in results:
+                for i, chunk in enumerate(members):
+                    yield chunk, jax.tree.map(lambda s, i=i: s[i], sums)
+
+    def _dispatched(self, rounds: Iterator[Round]) -> Generator[tuple[Round, PyTree[np.ndarray]]]:
+        """The next round is under way while the sums of the last one are fetched."""
+
+        def start(members: Round) -> Callable[[], PyTree[np.ndarray]]:
+            sums = self._program(members)(*self._arguments(members))
+            return lambda: _on_host(sums)
+
+        yield from _in_order(rounds, start, 2)
+
+    def _on_threads(self, rounds: Iterator[Round]) -> Generator[tuple[Round, PyTree[np.ndarray]]]:
+        """A round on each core."""
+        first = next(rounds)
+        # LAPACK and BLAS calls of two programs can block each other for ever on two cores.
+        alone = "custom_call_target" in self._program(first).compiled.as_text()
+        threads = 1 if alone else os.cpu_count() or 1
+        pool = ThreadPoolExecutor(threads)
+
+        def start(members: Round) -> Callable[[], PyTree[np.ndarray]]:
+            run, arguments = self._program(members), self._arguments(members)
+            return pool.submit(lambda: _on_host(run(*arguments))).result
+
+        try:
+            yield from _in_order(chain([first], rounds), start, 2 * threads)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _batch_of(self, chunk: Chunk) -> int:
+        """Batches of a chunk; one size for all chunks that are shorter than a full batch."""
+        full = self._lengths.at(chunk.start) >= self._batch
+        return self._batch if full else min(LEAST, self._batch)
+
+    def _program(self, members: Round) -> Any:
+        """The compiled program for a round, with batches whose arrays fit the memory."""
+        while (size := self._batch_of(members[0])) not in self._programs:
+            program = _sums_on_mesh.lower(*self._arguments(members)).compile()
+            memory = program.compiled.memory_analysis()
+            needed = memory.temp_size_in_bytes if memory is not None else 0
+            here = available_bytes(self._mesh.local_devices[0])
+            fitting = _least_of_all_hosts(batch_that_fits(size, needed, here))
+            if fitting < size and not self._batch_is_chosen:
+                self._batch = fitting
+            else:
+                self._programs[size] = program
+        return self._programs[size]
+
+    def _arguments(self, members: Round) -> tuple:
+        """Arguments of the program, of NumPy as far as they are arrays: each process has them."""
+        idle = (Chunk(0, 0, 0),) * (self._mesh.size - len(members))
+        bounds = np.asarray([[c.first, c.start, c.stop] for c in members + idle], np.int32)
+        return self._shared, bounds, self._mesh, self._blocks, self._batch_of(members[0])
+
+
+@eqx.filter_jit
+def _sums_on_mesh(
+    shared: tuple[Sample, Array, Any], bounds: Array, mesh: Mesh, blocks: int, batch_size: int
+) -> PyTree[Array]:
+    """`block_sums` of a chunk on each device of the mesh, with a leading axis of devices."""
+    arrays, static = eqx.partition(shared, eqx.is_array)
+
+    def on_device(arrays: PyTree[Array], bounds: Array) -> PyTree[Array]:
+        sample, key_data, implementation = eqx.combine(arrays, static)
+        key = jax.random.wrap_key_data(key_data, impl=implementation)
+        first, start, stop = bounds[lax.axis_index("devices")]
+        sums = block_sums(sample, key, first, start, stop, blocks, batch_size)
+        return jax.tree.map(lambda s: s[None], sums)
+
+    specs = {"in_specs": P(), "out_specs": P("devices"), "check_vma": False}
+    return jax.shard_map(on_device, mesh=mesh, **specs)(arrays, bounds)
+
+
+def _least_of_all_hosts(number: int) -> int:
+    if jax.process_count() == 1:
+        return number
+    return int(np.min(multihost_utils.process_allgather(np.int32(number))))
+
+
+def _shared(model: Model) -> tuple[Sample, np.ndarray, Any]:
+    """What all devices need of a model, off the device that it may be on."""
+    key = np.asarray(jax.random.key_data(model.key)), jax.random.key_impl(model.key)
+    return jax.tree.map(_off_device, model.sample), *key
+
+
+def _off_device(leaf: Any) -> Any:
+    is_numeric = isinstance(leaf, Array) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(leaf) if is_numeric else leaf
+
+
+_jitted_non_finite = eqx.filter_jit(non_finite)
+
+
+def _in_order(
+    tasks: Iterator[Task], start: Callable[[Task], Callable[[], Result]], ahead: int
+) -> Iterator[tuple[Task, Result]]:
+    """Results of tasks in their order, with up to `ahead` of them started before they are asked."""
+    waiting: deque[tuple[Task, Callable[[], Result]]] = deque()
+    for task in tasks:
+        waiting.append((task, start(task)))
+        if len(waiting) > ahead:
+            task, result = waiting.popleft()
+            yield task, result()
+    for task, result in waiting:
+        yield task, result()
+
+
+def _on_host(sums: PyTree[Array]) -> PyTree[np.ndarray]:
+    """Sums of all devices, on every host."""
+    if jax.process_count() > 1:
+        return multihost_utils.process_allgather(sums, tiled=True)
+    return jax.tree.map(np.asarray, sums)
