@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jaxmimo.rates.metrics import condition_number, vector_correlation
     from jaxmimo.rates.sinr import uplink_sinr
     from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
+    from jaxmimo.simulation.sweep import Curve, sweep
     from jaxmimo.transceiver.combining import (
         error_aware_mmse_combiner,
         mmse_combiner,
@@ -34,6 +35,7 @@ __version__ = version("jaxmimo")
 
 # Loaded on first use, so that the command answers `--help` at once.
 _HOMES = {
+    "Curve": "jaxmimo.simulation.sweep",
     "Estimate": "jaxmimo.simulation.monte_carlo",
     "IQImbalance": "jaxmimo.transceiver.hardware",
     "complex_normal": "jaxmimo.core.randomness",
@@ -45,6 +47,7 @@ _HOMES = {
     "monte_carlo": "jaxmimo.simulation.monte_carlo",
     "mr_combiner": "jaxmimo.transceiver.combining",
     "one_ring_covariance": "jaxmimo.channel.correlation",
+    "sweep": "jaxmimo.simulation.sweep",
     "uplink_sinr": "jaxmimo.rates.sinr",
     "vector_correlation": "jaxmimo.rates.metrics",
     "zf_combiner": "jaxmimo.transceiver.combining",
@@ -59,6 +62,7 @@ _MODULES = (
 )
 
 __all__ = [
+    "Curve",
     "Estimate",
     "IQImbalance",
     "beamforming_3d",
@@ -75,6 +79,7 @@ __all__ = [
     "mr_combiner",
     "one_ring_covariance",
     "pathloss",
+    "sweep",
     "uplink_sinr",
     "vector_correlation",
     "wideband_mmwave",

@@ -98,7 +98,7 @@ class Checkpoint:
                 group: Any = file[GROUP]
                 theirs = json.loads(group.attrs["about"])
                 records = {name: _record(part) for name, part in group.items()}
-                readable = group.attrs["format"] == FORMAT
+                readable = bool(group.attrs["format"] == FORMAT)
         except (OSError, KeyError, ValueError) as error:
             raise ValueError(f"`{source}` holds no tallies to go on from. {remedy}") from error
         require(readable, f"`{source}` has another format than this version's. {remedy}")

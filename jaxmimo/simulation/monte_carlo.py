@@ -8,6 +8,7 @@ any smooth function of the means, and removes the leading term of its bias.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,27 +131,39 @@ def monte_carlo(
         FloatingPointError: If a realization or the estimate is not finite.
         KeyboardInterrupt: On Ctrl-C, when the chunk at work and the checkpoint are done.
     """
-    realizations, batch_size = _checked_arguments(realizations, batch_size, target_error)
+    realizations, batch_size = checked_arguments(realizations, batch_size, target_error)
     model = Model(sample, key)
     traced = partial(_traced_run, model, realizations, statistic, batch_size)
     if model.is_traced or is_traced(statistic, jnp.zeros(())):
         return traced()
     if isinstance(checkpoint, str | Path):
         checkpoint = open_checkpoint(checkpoint).next_part()
-    kernel = Kernel(
-        model, realizations, num_blocks(realizations), batch_size=batch_size, devices=devices
+
+    def met(now: Estimate) -> bool:
+        return relative_error(judged(now.mean), judged(now.std_error)) <= (target_error or 0.0)
+
+    run = Run(
+        realizations,
+        statistic,
+        None if target_error is None else met,
+        progress,
+        batch_size,
+        devices,
     )
     try:
-        return _concrete_run(
-            model, kernel, realizations, statistic, target_error, judged, progress, checkpoint
-        )
+        result = run.estimate(run.of(model, checkpoint))
     except jax.errors.TracerArrayConversionError:  # the statistic closes over a tracer
         return traced()
+    check_finite((result.mean, result.std_error))
+    if progress is not None:
+        progress(result.realizations, result)
+    return result
 
 
-def _checked_arguments(
+def checked_arguments(
     realizations: object, batch_size: object, target_error: Any
 ) -> tuple[int, int | None]:
+    """Realizations and batch size as integers, or a complaint."""
     realizations = integer("realizations", realizations)
     require(
         realizations >= 2,
@@ -188,72 +201,70 @@ def _traced_run(
     return Estimate(mean, error, realizations)
 
 
-def _concrete_run(
-    model: Model,
-    kernel: Kernel,
-    realizations: int,
-    statistic: Callable[[PyTree[Array]], PyTree[Array]],
-    target_error: float | None,
-    judged: Callable[[PyTree[Array]], PyTree[Array]],
-    progress: Callable[[int, Estimate], None] | None,
-    part: Part | None,
-) -> Estimate:
-    """The run in chunks, whose sums are added in double precision on the host."""
-    blocks = num_blocks(realizations)
+@dataclass(frozen=True)
+class Run:
+    """How to simulate one model: all that `monte_carlo` was told, but the model.
 
-    def estimate(tally: Tally) -> Estimate:
-        return estimate_in_double(statistic, tally.sums, tally.realizations, blocks)
+    Attributes:
+        realizations: How many to draw at most.
+        statistic: Function of the mean sample.
+        met: Whether an estimate is precise enough; None to draw all realizations.
+        progress: Told the realizations so far and the estimate.
+        batch_size: Realizations side by side, None for a default.
+        devices: Devices, None for all.
+    """
 
-    def met(tally: Tally) -> bool:
-        now = estimate(tally)
-        error = relative_error(judged(now.mean), judged(now.std_error))
-        return target_error is not None and error <= target_error
+    realizations: int
+    statistic: Callable[[PyTree[Array]], PyTree[Array]]
+    met: Callable[[Estimate], bool] | None
+    progress: Callable[[int, Estimate], None] | None
+    batch_size: int | None
+    devices: Sequence[Any] | None
 
-    def report(tally: Tally) -> None:
-        if progress is not None:
-            progress(tally.realizations, estimate(tally))
+    def of(self, model: Model, part: Part | None, known: Tally | None = None) -> Tally:
+        """Simulate in chunks, whose sums are added in double precision on the host.
 
-    def save(tally: Tally) -> None:
+        Args:
+            model: What to simulate.
+            part: Where the tally is kept, and taken from if it is there.
+            known: What is known if it is not there.
+        """
+        blocks = num_blocks(self.realizations)
+        tally = part.load(model, blocks, self.realizations) if part is not None else None
+        tally = tally or known or Tally.empty(model.shapes, blocks)
+        options = {"batch_size": self.batch_size, "devices": self.devices}
+        kernel = Kernel(model, self.realizations, blocks, **options)
+        met, progress = self.met, self.progress
+        accumulate(
+            kernel,
+            tally,
+            self.realizations,
+            met=None if met is None else lambda tally: met(self.estimate(tally)),
+            report=None
+            if progress is None
+            else lambda tally: progress(tally.realizations, self.estimate(tally)),
+            save=None if part is None else partial(part.save, model),
+        )
         if part is not None:
             part.save(model, tally)
+        return tally
 
-    known = None if part is None else part.load(model, blocks, realizations)
-    tally = Tally.empty(model.shapes, blocks) if known is None else known
-    accumulate(
-        kernel,
-        tally,
-        realizations,
-        met=None if target_error is None else met,
-        report=None if progress is None else report,
-        save=None if part is None else save,
-    )
-    save(tally)
-    result = estimate(tally)
-    _check_finite((result.mean, result.std_error))
-    if progress is not None:
-        progress(tally.realizations, result)
-    return result
-
-
-def estimate_in_double(
-    statistic: Callable[[PyTree[Array]], PyTree[Array]],
-    sums: PyTree[np.ndarray],
-    realizations: int,
-    blocks: int,
-) -> Estimate:
-    """The estimate of a run whose sums are known; `statistic` is evaluated in double precision."""
-    with jax.enable_x64(True):
-        counts = jnp.asarray(block_counts(realizations, blocks))
-        mean, error = _jitted_jackknife(statistic, jax.tree.map(jnp.asarray, sums), counts)
-        wide = jax.tree.map(np.asarray, (mean, error))
-    mean, error = jax.tree.map(jnp.asarray, wide)
-    return Estimate(mean, error, realizations)
+    def estimate(self, tally: Tally) -> Estimate:
+        """The estimate from a tally; the statistic is evaluated in double precision."""
+        blocks = num_blocks(self.realizations)
+        with jax.enable_x64(True):
+            counts = jnp.asarray(block_counts(tally.realizations, blocks))
+            sums = jax.tree.map(jnp.asarray, tally.sums)
+            wide = jax.tree.map(np.asarray, _jitted_jackknife(self.statistic, sums, counts))
+        mean, error = jax.tree.map(jnp.asarray, wide)
+        return Estimate(mean, error, tally.realizations)
 
 
 _jitted_jackknife = eqx.filter_jit(jackknife)
 
 
-def _check_finite(values: PyTree[Array | np.ndarray]) -> None:
+def check_finite(values: PyTree[Array | np.ndarray]) -> None:
+    """Refuse results that are not finite."""
     for leaf in jax.tree.leaves(values):
         if not np.all(np.isfinite(leaf)):
             raise FloatingPointError(

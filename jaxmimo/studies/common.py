@@ -8,6 +8,7 @@ import xarray as xr
 from jax.tree_util import Partial
 
 from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo, relative_error
+from jaxmimo.simulation.sweep import Curve, simulate_points
 from jaxmimo.studies.study import Progress, Sampling
 
 Attributes = Mapping[str, tuple[str, str]]
@@ -30,22 +31,46 @@ def simulate(
         label: Part of the study, for the progress.
         judged: What of the statistic has to meet the target error, see `monte_carlo`.
     """
+    options = _options(sampling, label, judged)
+    return monte_carlo(sample, sampling.key, sampling.realizations, statistic=statistic, **options)
+
+
+def simulate_curve(
+    sample_of: Callable[[np.ndarray], Partial],
+    count: int,
+    axis: int,
+    sampling: Sampling,
+    judged: Callable[[Any], Any] = identity,
+) -> Curve:
+    """Run the engine for means along a curve, whose points end when they meet the target error.
+
+    Args:
+        sample_of: From the indices of points to the sample of these points.
+        count: Points of the curve.
+        axis: Axis of the points in what the sample draws.
+        sampling: Realizations, target error, progress and checkpoint.
+        judged: What of the means has to meet the target error, see `monte_carlo`.
+    """
+    options = _options(sampling, "", judged)
+    return simulate_points(
+        sample_of, count, sampling.key, sampling.realizations, axis=axis, **options
+    )
+
+
+def _options(sampling: Sampling, label: str, judged: Callable[[Any], Any]) -> dict[str, Any]:
+    """What the command asked for, as the engine's arguments."""
 
     def report(done: int, estimate: Estimate) -> None:
         error = relative_error(judged(estimate.mean), judged(estimate.std_error))
         if sampling.progress is not None:
             sampling.progress(Progress(done, sampling.realizations, error, label))
 
-    return monte_carlo(
-        sample,
-        sampling.key,
-        sampling.realizations,
-        statistic=statistic,
-        target_error=sampling.target_error,
-        judged=judged,
-        progress=report,
-        checkpoint=None if sampling.checkpoint is None else sampling.checkpoint.next_part(),
-    )
+    return {
+        "target_error": sampling.target_error,
+        "judged": judged,
+        "progress": report,
+        "checkpoint": None if sampling.checkpoint is None else sampling.checkpoint.next_part(),
+    }
 
 
 def make_dataset(

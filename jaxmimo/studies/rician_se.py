@@ -1,7 +1,7 @@
 """Figure 5 of Tominaga et al.: SE against the Rician factor, with its distribution over users."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
 import jax.numpy as jnp
@@ -13,10 +13,12 @@ from matplotlib.axes import Axes
 
 from jaxmimo.channel.pathloss import log_distance_gain
 from jaxmimo.plotting import axis_label, panels_of, share_limits
-from jaxmimo.simulation.monte_carlo import identity
 from jaxmimo.studies import common, rician, rician_claims, rician_picture, rician_se_claims
 from jaxmimo.studies.study import Sampling, Study
 from jaxmimo.systems.distributed_rician import DistributedRician, se_sample
+
+AXIS_OF_FACTORS = 2
+"""Axis of the Rician factors in a sample, after networks and combiners."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,20 @@ def run(parameters: RicianSe, sampling: Sampling) -> xr.Dataset:
     """Simulate the figure with one kernel, whose draws all curves share."""
     layouts = rician.layouts_of(parameters.num_antennas, parameters.num_aps)
     systems = rician.networks(parameters, layouts, parameters.num_users)
-    levels = se_levels(systems[0])
-    sample = se_sample(
-        systems,
-        combiner=tuple(rician.COMBINERS.values()),
-        realizations=parameters.fading_realizations,
+    levels, factors = se_levels(systems[0]), np.asarray(parameters.rician_factor_db)
+
+    def sample_of(chosen: np.ndarray) -> Partial:
+        some = replace(parameters, rician_factor_db=tuple(factors[chosen]))
+        sample = se_sample(
+            rician.networks(some, layouts, parameters.num_users),
+            combiner=tuple(rician.COMBINERS.values()),
+            realizations=parameters.fading_realizations,
+        )
+        return Partial(mean_and_distribution, sample, jnp.asarray(levels))
+
+    estimate = common.simulate_curve(
+        sample_of, len(factors), AXIS_OF_FACTORS, sampling, judged=itemgetter(0)
     )
-    sample = Partial(mean_and_distribution, sample, jnp.asarray(levels))
-    estimate = common.simulate(sample, identity, sampling, judged=itemgetter(0))
     (se, cdf), (se_error, cdf_error) = (
         map(rician.unfolded, each) for each in (estimate.mean, estimate.std_error)
     )
@@ -70,7 +78,8 @@ def run(parameters: RicianSe, sampling: Sampling) -> xr.Dataset:
             "num_antennas": parameters.num_antennas,
             "num_users": parameters.num_users,
         },
-        estimate.realizations,
+        max(estimate.point_realizations),
+        simulated=(dims[-1:], estimate.point_realizations),
         se=(dims, se),
         se_std_error=(dims, se_error),
         se_cdf=((*dims, "se_level"), cdf),

@@ -9,6 +9,8 @@ import pytest
 from jaxmimo.core.randomness import complex_normal
 from jaxmimo.simulation import tally
 from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo
+from jaxmimo.studies import iqi
+from jaxmimo.systems.cell_free_iqi import se_model
 
 KEY = jax.random.key(2024)
 BATCH_SIZES = (1, 3, 16, 64, 4096, None)
@@ -187,6 +189,35 @@ def test_intervals_cover_the_truth(many_runs):
     low, high = many_runs[0].interval(0.95)
     covered = np.mean((low < TRUE_RATE) & (high > TRUE_RATE))
     assert 0.91 < covered < 0.99, covered
+
+
+@pytest.mark.parametrize("realizations", [4, 8, 30, 64, 256])
+def test_intervals_of_the_iqi_study_cover_its_closed_form(realizations):
+    """As many of a thousand 95 % intervals as should, however few realizations they are from."""
+    hardware = iqi.perfect_and_impaired(0.3, 15.0)
+    system = iqi.make_system(
+        iqi.IqiParameters(),
+        num_aps=10,
+        num_users=4,
+        ap_antennas=1,
+        user_antennas=1,
+        hardware=hardware,
+    )
+    sample, _ = se_model(system, estimator=tuple(iqi.ESTIMATORS.values()))
+    statistic = jax.tree_util.Partial(iqi.sum_se, system)
+
+    @jax.jit
+    def runs(keys):
+        def run(key):
+            return monte_carlo(sample, key, realizations, statistic=statistic, batch_size=8)
+
+        return jax.lax.map(run, keys)
+
+    low, high = runs(jax.random.split(jax.random.key(realizations), 1000)).interval(0.95)
+    truth = iqi.sum_se_closed_form(system)[None]
+    covered = np.mean((low < truth) & (truth < high), axis=0)
+    assert (covered >= 0.93).all(), covered
+    assert (covered <= 0.97).all(), covered
 
 
 # Stopping and reporting
