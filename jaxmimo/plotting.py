@@ -25,8 +25,9 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """A marker for each colour, so that curves can be told apart in black and white."""
 
-ERROR_BAR = 1.96
-"""Half length of an error bar in standard errors: a 95 % interval."""
+ERROR_BAR = 2.0
+"""Half length of an error bar in standard errors: a 95 % interval by Student's law for the 64 blocks
+of runs of 64 realizations or more."""
 
 
 def new_axes(ax: Axes | None = None) -> Axes:

@@ -1,3 +1,5 @@
+import signal
+
 import jax
 import numpy as np
 import pytest
@@ -6,6 +8,8 @@ from hypothesis import settings
 jax.config.update("jax_numpy_rank_promotion", "raise")
 settings.register_profile("jaxmimo", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("jaxmimo")
+# Processes in the background begin with Ctrl-C ignored; tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

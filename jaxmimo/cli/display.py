@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxmimo.plotting import axis_label
+from jaxmimo.simulation.jackknife import MOST_BLOCKS
 from jaxmimo.studies.study import Claim, Progress, Study
 
 MAX_ROWS = 120
@@ -146,6 +147,8 @@ def print_result(console: Console, study: Study, dataset: xr.Dataset) -> None:
     if claims:
         console.print(_claims_table(claims))
     made = dataset.attrs
+    if made["realizations"] < MOST_BLOCKS:
+        console.print(f"Error bars are too short: draw at least {MOST_BLOCKS} realizations.")
     console.print(
         f"{made['realizations']} realizations, {made['precision']} precision, seed {made['seed']}, "
         f"{made['device_kind']} x {made['device_count']}, {made['wall_time_s']:.1f} s",

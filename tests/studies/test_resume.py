@@ -50,7 +50,7 @@ def marked(name):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", map(marked, SMALL))
+@pytest.mark.parametrize("name", [marked(name) for name in SMALL])
 def test_an_interrupted_study_ends_with_the_bytes_of_one_that_was_not(name, tmp_path, monkeypatch):
     study = STUDIES[name]
     parameters = study.parameters(**SMALL[name])
