@@ -12,13 +12,14 @@ from jax import Array, lax
 
 from benchmarks import numpy_beams
 from benchmarks.beams_network import BEAMS, BeamsNetwork, draw_cells, jax_users, numpy_drop
-from benchmarks.blas import cpu_count, set_threads
+from benchmarks.blas import set_threads
 from benchmarks.measures import Effort, basics, each, jax_realizations
 from benchmarks.numpy_beams import BeamsDrop, in_threads
 from benchmarks.numpy_beams_low_rank import low_rank
 from benchmarks.report import Row
 from benchmarks.timing import Contender, in_turn
 from jaxmimo import beamforming_3d as b3
+from jaxmimo.simulation.batches import usable_cores
 from jaxmimo.systems.beamforming_3d.cell import channel_factors, draw_channels, factor_ranks
 from jaxmimo.systems.beamforming_3d.simulation import sum_rates
 
@@ -92,8 +93,8 @@ def _equivalent_measures(
     drawn = jax.block_until_ready(factors(cells))
     needed, excess = _needed_realizations(cells, drawn)
     halves = (
-        [_part(cells, i) for i in range(cpu_count())],
-        [_part(drawn, i) for i in range(cpu_count())],
+        [_part(cells, i) for i in range(usable_cores())],
+        [_part(drawn, i) for i in range(usable_cores())],
     )
     simulate = partial(_simulated, realizations=needed)
     contenders = {
@@ -154,14 +155,14 @@ def _simulated(cells: b3.Cell, factors: Any, *, realizations: int) -> Array:
 
 def _part(tree: Any, index: int) -> Any:
     """One core's share of the drops."""
-    cores = cpu_count()
+    cores = usable_cores()
     return jax.tree.map(lambda leaf: leaf[index * len(leaf) // cores :][: len(leaf) // cores], tree)
 
 
 def _on_all_cores(call: Callable[[int], Array]) -> Contender:
     def run() -> None:
-        with ThreadPoolExecutor(cpu_count()) as pool:
-            list(pool.map(lambda i: jax.block_until_ready(call(i)), range(cpu_count())))
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            list(pool.map(lambda i: jax.block_until_ready(call(i)), range(usable_cores())))
 
     return Contender(run)
 

@@ -6,9 +6,10 @@ thread and all of them, and keeps what is faster.
 """
 
 import ctypes
-import os
 from collections.abc import Callable
 from importlib import import_module
+
+from jaxmimo.simulation.batches import usable_cores
 
 _NAMES = (
     "scipy_openblas_set_num_threads64_",
@@ -16,13 +17,6 @@ _NAMES = (
     "openblas_set_num_threads64_",
     "openblas_set_num_threads",
 )
-
-
-def cpu_count() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _find_setter() -> Callable[[int], None] | None:
@@ -39,7 +33,8 @@ _SET_THREADS = _find_setter()
 
 def thread_choices() -> tuple[int, ...]:
     """Numbers of threads worth trying; one choice if they cannot be set."""
-    return (1, cpu_count()) if _SET_THREADS is not None and cpu_count() > 1 else (cpu_count(),)
+    cores = usable_cores()
+    return (1, cores) if _SET_THREADS is not None and cores > 1 else (cores,)
 
 
 def set_threads(threads: int) -> None:

@@ -10,6 +10,7 @@ from benchmarks import numpy_iqi
 from benchmarks.agreement import assert_agreement, check_baseline, exact_curve, sum_se_estimate
 from benchmarks.beams_cases import beams_equivalent, beams_sum_rate
 from benchmarks.blas import set_threads, thread_choices
+from benchmarks.engine_cases import engine_decades, engine_devices, engine_overhead
 from benchmarks.floor import floor_microseconds, floor_share
 from benchmarks.fresh import peak_bytes
 from benchmarks.iqi_network import FIGURE_2, LARGE, MISMATCH, MISMATCH_AMPLITUDES, IqiNetwork
@@ -149,6 +150,9 @@ CASES: dict[str, Case] = {
     "beams-equivalent": beams_equivalent,
     "wideband-response": wideband_response,
     "wideband-se": wideband_se,
+    "engine-overhead": engine_overhead,
+    "engine-decades": engine_decades,
+    "engine-devices": engine_devices,
     "memory": memory,
     "rician-memory": rician_memory,
     "wideband-memory": wideband_memory,

@@ -11,18 +11,28 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def run_fresh(name: str, realizations: int, cache: str | None = None) -> dict[str, float]:
+def run_fresh(
+    name: str,
+    realizations: int,
+    cache: str | None = None,
+    *,
+    devices: int = 1,
+    cores: Sequence[int] = (),
+) -> dict[str, float]:
     """Run a workload in a process of its own.
 
     Args:
         name: A key of `workloads.WORKLOADS`.
         realizations: Realizations per run.
         cache: Folder of the persistent compilation cache; None runs without one.
+        devices: Devices that the CPU is split into.
+        cores: Cores that the process may run on; all if there are none.
 
     Returns:
         `first_s`, compilation included; `second_s`, without; `peak_bytes`.
@@ -35,9 +45,17 @@ def run_fresh(name: str, realizations: int, cache: str | None = None) -> dict[st
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
+    if devices > 1:
+        environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
     command = [sys.executable, "-m", "benchmarks.fresh", name, str(realizations)]
     finished = subprocess.run(
-        command, env=environment, cwd=_ROOT, stdout=subprocess.PIPE, check=True, timeout=600
+        command,
+        env=environment,
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=600,
+        preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
     )
     return json.loads(finished.stdout.splitlines()[-1])
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.blas import cpu_count
+from jaxmimo.simulation.batches import usable_cores
 from jaxmimo.simulation.results import atomic_path, versions
 
 
@@ -85,6 +85,8 @@ GOALS = (
     Goal("wideband-response", "ratio_to_small_products", 3, at_most=True),
     Goal("wideband-response", "ratio_numpy_shared", 4),
     Goal("wideband-memory", "ratio_peak_drops", 1.1, at_most=True),
+    Goal("engine-overhead", "ratio_engine_to_kernel", 1.03, at_most=True),
+    Goal("engine-devices", "ratio_two_devices", 1.6),
     Goal("memory", "ratio_peak_small", 1.1, at_most=True),
     Goal("memory", "ratio_peak_figure_2", 1.1, at_most=True),
     Goal("rician-memory", "ratio_peak_drops", 1.1, at_most=True),
@@ -105,7 +107,7 @@ def document(rows: Iterable[Row], mode: str) -> dict[str, Any]:
             "kind": device.device_kind,
             "count": jax.device_count(),
             "processor": _processor(),
-            "cores": cpu_count(),
+            "cores": usable_cores(),
         },
         "dtype": str(jnp.result_type(complex)),
         "load_average": [round(load, 2) for load in os.getloadavg()],

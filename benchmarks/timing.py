@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.blas import cpu_count
+from jaxmimo.simulation.batches import usable_cores
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def side_by_side(call: Callable[[], object], realizations: int, calls: int = 32)
         realizations: Of a call.
         calls: Of each thread, so many that starting threads does not count.
     """
-    threads = cpu_count()
+    threads = usable_cores()
 
     def repeated(_: int) -> None:
         for _ in range(calls):

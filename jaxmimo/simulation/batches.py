@@ -42,8 +42,15 @@ def available_bytes(device: Any) -> float:
     limit = (device.memory_stats() or {}).get("bytes_limit")
     if limit is None and "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    programs = os.cpu_count() or 1 if device.platform == "cpu" else 1
+    programs = usable_cores() if device.platform == "cpu" else 1
     return math.inf if limit is None else 0.6 * limit / programs
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def power_of_two(number: int) -> int:

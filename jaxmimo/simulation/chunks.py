@@ -6,7 +6,6 @@ that was not. Chunks come back in order, whoever computed them.
 """
 
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from jaxmimo.simulation.batches import (
     batch_that_fits,
     power_of_two,
     promising_batch,
+    usable_cores,
 )
 from jaxmimo.simulation.block_sums import block_sums, non_finite
 from jaxmimo.simulation.model import Model
@@ -159,7 +159,7 @@ class Kernel:
         first = next(rounds)
         # LAPACK and BLAS calls of two programs can block each other for ever on two cores.
         alone = "custom_call_target" in self._program(first).compiled.as_text()
-        threads = 1 if alone else os.cpu_count() or 1
+        threads = 1 if alone else usable_cores()
         pool = ThreadPoolExecutor(threads)
 
         def start(members: Round) -> Callable[[], PyTree[np.ndarray]]:
