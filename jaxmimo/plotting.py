@@ -26,8 +26,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """A marker for each colour, so that curves can be told apart in black and white."""
 
 ERROR_BAR = 2.0
-"""Half length of an error bar in standard errors: a 95 % interval by Student's law for the 64 blocks
-of runs of 64 realizations or more."""
+"""Half length of an error bar in standard errors: a 95 % interval by Student's law for 64 blocks,
+which runs of 64 realizations or more have."""
 
 
 def new_axes(ax: Axes | None = None) -> Axes:
