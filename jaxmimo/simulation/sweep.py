@@ -179,6 +179,8 @@ def simulate_points(
         tally = run.of(Model(sample_of(active), key), checkpoint, known)
         now = run.estimate(tally)
         check_finite((now.mean, now.std_error))
+        if progress is not None:
+            progress(tally.realizations, now)
         done = (errors(now) <= target_error) | (tally.realizations == realizations)
         mean, std_error = _rows((now.mean, now.std_error), done, axis)
         finished.append(_Finished(active[done], mean, std_error, tally.realizations))
