@@ -245,7 +245,7 @@ def test_a_realization_that_is_not_finite_is_named(folder, capsys, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "rate", sometimes_nan)
     assert run() == 2
     error = capsys.readouterr().err
-    assert "1 of realizations 72 to 79 is not finite, the first is number 77" in error
+    assert "1 of realizations 64 to 127 is not finite, the first is number 77" in error
     assert error.count("\n") == 1
     assert not folder.exists() or not list(folder.glob("*.nc"))
 

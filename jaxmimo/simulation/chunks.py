@@ -52,6 +52,12 @@ class Chunk:
     start: int
     stop: int
 
+    def rows(self, blocks: int) -> slice:
+        """The blocks that its realizations belong to; sums of others are zero."""
+        lowest = self.start % blocks
+        highest = lowest + self.stop - self.start
+        return slice(lowest, highest) if highest <= blocks else slice(None)
+
 
 Round = tuple[Chunk, ...]
 """Chunks that are summed at once, one on each device."""
@@ -65,9 +71,9 @@ class Lengths:
     most: int
 
     def at(self, realization: int) -> int:
-        """Length of the chunk that holds `realization`: a sixteenth of what lies before it."""
-        sixteenth = 2 ** max(0, realization.bit_length() - 5)
-        return max(self.least, min(sixteenth, self.most))
+        """Length of the chunk that holds `realization`: an eighth of what lies before it."""
+        eighth = 2 ** max(0, realization.bit_length() - 4)
+        return max(self.least, min(eighth, self.most))
 
     def chunks(self, start: int, stop: int) -> Iterator[Chunk]:
         """Chunks that cover start ... stop - 1; only the outer ones can be cut short."""
@@ -104,7 +110,7 @@ class Kernel:
         self._batch = power_of_two(batch_size or promising_batch(model.jaxpr))
         self._batch_is_chosen = batch_size is not None
         if self._devices[0].platform == "cpu":
-            self._lengths = Lengths(LEAST, max(MOST, self._batch))
+            self._lengths = Lengths(max(LEAST, self._batch // 16), max(MOST, self._batch))
         else:
             share = math.ceil(realizations / len(self._devices))
             self._batch = min(self._batch, power_of_two(2 * share - 1))
@@ -174,7 +180,7 @@ class Kernel:
     def _batch_of(self, chunk: Chunk) -> int:
         """Batches of a chunk; one size for all chunks that are shorter than a full batch."""
         full = self._lengths.at(chunk.start) >= self._batch
-        return self._batch if full else min(LEAST, self._batch)
+        return self._batch if full else min(self._lengths.least, self._batch)
 
     def _program(self, members: Round) -> Any:
         """The compiled program for a round, with batches whose arrays fit the memory."""

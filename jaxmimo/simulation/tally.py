@@ -46,11 +46,8 @@ class Tally:
         """Add the sums of the chunk that follows."""
 
         def add(total: np.ndarray, part: np.ndarray) -> None:
-            blocks = len(total)
-            lowest = chunk.start % blocks
-            highest = lowest + chunk.stop - chunk.start
-            rows = slice(lowest, highest) if highest <= blocks else slice(None)
-            total[rows] += part[rows]  # the others are zeros
+            rows = chunk.rows(len(total))
+            total[rows] += part[rows]
 
         jax.tree.map(add, self.sums, sums)
         self.realizations = chunk.stop
@@ -131,7 +128,7 @@ def accumulate(
 
 def check_finite(kernel: Kernel, chunk: Chunk, sums: PyTree[np.ndarray]) -> None:
     """Refuse a chunk with a realization that is not finite, and tell which one."""
-    if all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(sums)):
+    if all(np.isfinite(leaf[chunk.rows(len(leaf))]).all() for leaf in jax.tree.leaves(sums)):
         return
     count, first = kernel.non_finite(chunk)
     remedy = "Check for parameters at the edge of their range, or repeat with x64 enabled."

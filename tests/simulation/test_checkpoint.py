@@ -41,7 +41,7 @@ def stopped_at(realizations, monkeypatch):
 
 
 @pytest.mark.parametrize("options", [{}, {"target_error": 0.05}])
-@pytest.mark.parametrize("where", [8, 320, 1024])
+@pytest.mark.parametrize("where", [64, 320, 1024])
 def test_an_interrupted_run_ends_with_the_bits_of_one_that_was_not(
     where, options, tmp_path, monkeypatch
 ):
@@ -167,7 +167,7 @@ def test_a_non_finite_realization_leaves_what_was_known(tmp_path, monkeypatch):
     monkeypatch.setattr(tally, "Pace", Always)
     with pytest.raises(FloatingPointError, match="the first is number 300"):
         monte_carlo(fails_late, KEY, 1000, checkpoint=tmp_path / "run")
-    assert checkpoint.open_checkpoint(tmp_path / "run").records["1"].realizations == 288
+    assert checkpoint.open_checkpoint(tmp_path / "run").records["1"].realizations == 256
 
 
 BAD = jax.random.key_data(jax.random.fold_in(KEY, 300))
@@ -183,7 +183,7 @@ class Always(pace):
     def due(self): return True
 tally.Pace = Always
 def add_slowly(self, chunk, sums):
-    import time; time.sleep(0.004)
+    import time; time.sleep(0.02)
     add(self, chunk, sums)
     print(chunk.stop, flush=True)
 tally.Tally.add = add_slowly

@@ -37,10 +37,10 @@ def test_chunks_are_the_same_wherever_a_run_goes_on_or_ends(lengths):
 
 def test_chunks_grow_so_that_short_runs_are_shared_and_long_ones_are_not_cut_fine():
     lengths = [c.stop - c.start for c in LENGTHS.chunks(0, 10_000)]
-    assert lengths[:32] == [8] * 32
+    assert lengths[:16] == [8] * 16
     assert lengths == sorted(lengths[:-1]) + lengths[-1:]
     assert max(lengths) == 128
-    assert all(LENGTHS.at(n) <= max(8, n / 16) for n in (0, 100, 256, 1000, 2048, 5000))
+    assert all(LENGTHS.at(n) <= max(8, n / 8) for n in (0, 100, 256, 1000, 2048, 5000))
 
 
 def sums(kernel, start, stop):
@@ -50,7 +50,7 @@ def sums(kernel, start, stop):
 def test_sums_come_in_order_and_do_not_depend_on_where_a_run_begins():
     kernel = Kernel(Model(power, KEY), 600, 64)
     whole = sums(kernel, 0, 600)
-    assert [chunk for chunk, _ in whole] == list(Lengths(8, 1024).chunks(0, 600))
+    assert [chunk for chunk, _ in whole] == list(Lengths(64, 1024).chunks(0, 600))
     for chunk, part in sums(kernel, 320, 600):
         np.testing.assert_array_equal(part, dict(whole)[chunk])
     index = jnp.arange(600)
@@ -61,7 +61,7 @@ def test_sums_come_in_order_and_do_not_depend_on_where_a_run_begins():
 
 def test_a_run_may_be_left_early():
     stream = Kernel(Model(power, KEY), 10**6, 64).sums(0, 10**6)
-    assert next(stream)[0] == Chunk(0, 0, 8)
+    assert next(stream)[0] == Chunk(0, 0, 64)
     stream.close()
 
 
@@ -94,7 +94,7 @@ def test_when_memory_runs_out_the_chunk_is_drawn_again_in_smaller_batches(monkey
         run.compiled = program(self, members).compiled
         return run
 
-    expected = sums(Kernel(Model(power, KEY), 300, 64), 0, 300)
+    expected = sums(Kernel(Model(power, KEY), 300, 64, batch_size=8), 0, 300)
     monkeypatch.setattr(Kernel, "_program", short_of_memory)
     kernel = Kernel(Model(power, KEY), 300, 64, batch_size=8)
     found = sums(kernel, 0, 300)
