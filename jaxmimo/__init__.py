@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         complexity,
         distributed_rician,
         pathloss,
+        tuning,
         wideband_mmwave,
     )
     from jaxmimo.channel.correlation import local_scattering_covariance, one_ring_covariance
@@ -58,6 +59,7 @@ _MODULES = (
     "complexity",
     "distributed_rician",
     "pathloss",
+    "tuning",
     "wideband_mmwave",
 )
 
@@ -80,6 +82,7 @@ __all__ = [
     "one_ring_covariance",
     "pathloss",
     "sweep",
+    "tuning",
     "uplink_sinr",
     "vector_correlation",
     "wideband_mmwave",

@@ -62,9 +62,14 @@ def slnr_powers(
     The paper has $\mathrm{tr}(\Theta_u T'(I))$ for $\mathrm{tr}(T')$, which is the same: the map
     from directions to derivatives is its own adjoint.
 
+    A precoder may also count leakage to user s with a weight $c_s$ from 0 to 1, by the Gram matrix
+    $I + \sum_s c_s h_s h_s^H$. Then $c_s \Theta_s$ and $c_s \delta_s$ stand for $\Theta_s$ and
+    $\delta_s$ in $T$, and $c_k \delta_k$ for $\delta_k$ in the last two lines, which are then one.
+
     Args:
         covariances: $\Theta_s$ of all users in the beams of u's group, over the noise.
-        counted: One for users in $\mathcal T$, else zero; u's own entry counts as zero.
+        counted: One for users in $\mathcal T$, else zero, or weights between; u's own entry counts
+            as zero.
         own: u.
 
     Returns:
@@ -85,7 +90,7 @@ def slnr_powers(
     # Ratios of roots, since the product of two powers may leave the range of single precision.
     heard = norm > 0
     scale = jnp.where(heard, 1.0 / jnp.sqrt(jnp.where(heard, norm, 1.0)), 0.0)
-    leaked = leaked * scale * scale / jnp.where(counted > 0, 1.0 + delta, 1.0) ** 2
+    leaked = leaked * scale * scale / (1.0 + counted * delta) ** 2
     return jnp.where(is_own, (delta * scale) ** 2, leaked)
 
 
@@ -93,7 +98,7 @@ def slnr_powers(
 def log_fixed_point(
     covariances: KroneckerCovariances, counted: Float[Array, " users"]
 ) -> Float[Array, " users"]:
-    r"""$\log(1 + \delta_s)$ of the users that are counted, zero for the others.
+    r"""$\log(1 + c_s \delta_s)$ with the weights c of counting: zero for users that do not count.
 
     In this form the map contracts everywhere: row s of its Jacobian sums up to less than
     $\delta_s / (1 + \delta_s)$. Errors of strong and weak users weigh alike. The iteration starts
@@ -105,9 +110,9 @@ def log_fixed_point(
         # Accelerated steps may leave the range of x, and rounding that of traces.
         damping = counted * jnp.exp(-jnp.maximum(x, 0.0))
         delta = covariances.traces(_resolvent(covariances, damping))
-        return counted * jnp.log1p(jnp.maximum(delta, 0.0))
+        return jnp.log1p(counted * jnp.maximum(delta, 0.0))
 
-    strong_noise = counted * jnp.log1p(_total(covariances))
+    strong_noise = jnp.log1p(counted * _total(covariances))
     return anderson(step, strong_noise, tolerance=_tolerance(strong_noise.dtype))
 
 
@@ -116,13 +121,13 @@ def _log_fixed_point_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]
     x = log_fixed_point(*primals)
 
     def once(covariances: KroneckerCovariances, counted: Array) -> Array:
-        return covariances.traces(_resolvent(covariances, counted * jnp.exp(-x)))
+        return counted * covariances.traces(_resolvent(covariances, counted * jnp.exp(-x)))
 
     _, change = jax.jvp(once, primals, tangents)
     covariances, counted = primals
     damping = counted * jnp.exp(-x)
     t = _resolvent(covariances, damping)
-    return x, _contracted(covariances, t, damping, damping * change)
+    return x, _contracted(covariances, t, damping, jnp.exp(-x) * change)
 
 
 def _derivative(

@@ -149,6 +149,37 @@ def test_own_entry_of_the_mask_does_not_matter():
     np.testing.assert_array_equal(*found)
 
 
+def test_weights_are_those_of_channels_that_are_counted():
+    """To count leakage with the weight c is to count that of a channel weaker by c."""
+    azimuth, elevation = draw(3, 2)
+    weights = np.array([0.3, 1.0, 1.0, 0.7, 1e-3, 0.0])
+    weaker = azimuth * np.where(np.arange(6) == OWN, 1.0, weights)[:, None, None]
+    with jax.enable_x64(True):
+        found = POWERS(covariances(azimuth, elevation), mask(weights), jnp.asarray(OWN))
+        expected = POWERS(covariances(weaker, elevation), mask(MASKS["all"]), jnp.asarray(OWN))
+        none = POWERS(covariances(azimuth, elevation), mask(weights > 0), jnp.asarray(OWN))
+    received = np.where(np.arange(6) == OWN, 1.0, weights) * np.asarray(found)
+    np.testing.assert_allclose(received, expected, rtol=1e-9)
+    assert found[4] > none[4]
+
+
+def test_gradients_in_the_weights_are_central_differences():
+    both = draw(3, 2, 1e3)
+    rng = np.random.default_rng(4)
+    weights, direction = rng.uniform(0.1, 0.9, 6), rng.normal(size=6)
+
+    def total(counted):
+        return jnp.log1p(slnr_powers(covariances(*both), counted, jnp.asarray(OWN))).sum()
+
+    with jax.enable_x64(True):
+        slope = jax.jit(jax.grad(total))(jnp.asarray(weights))
+        value, step = jax.jit(total), 1e-5
+        ends = [float(value(jnp.asarray(weights + s * direction))) for s in (step, -step)]
+    np.testing.assert_allclose(
+        np.asarray(slope) @ direction, (ends[0] - ends[1]) / (2 * step), rtol=1e-6
+    )
+
+
 def test_a_user_without_channel_gets_no_power_and_disturbs_nobody():
     azimuth, elevation = draw(3, 2)
     azimuth[4] = 0

@@ -69,6 +69,10 @@ class Cell(eqx.Module):
         """K."""
         return self.snr.size
 
+    def with_groups(self, groups: Groups) -> "Cell":
+        """The same users in other groups."""
+        return eqx.tree_at(lambda cell: cell.groups, self, groups)
+
 
 class ChannelFactors(eqx.Module):
     r"""Karhunen-Loeve factors of the channels: $H_k = A_k V_k E_k^T$ with white $V_k$.

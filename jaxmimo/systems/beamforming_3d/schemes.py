@@ -43,6 +43,9 @@ class Precoding(Protocol):
         ...
 
 
+_ROUNDING = 64.0
+"""Machine epsilons by which rounding may bring eigenvalues of covariances below zero."""
+
 Scheme = Callable[[Cell], Precoding]
 """From a cell to the precoding for it."""
 
@@ -129,18 +132,11 @@ class TwoStageSLNR(eqx.Module):
 
     def rates_in_the_limit(self) -> Float[Array, " users"]:
         """Theorem 1."""
-        groups, cell = self.cell.groups, self.cell
-
-        def of_stream(user: Array, counted: Array, azimuth: Array, elevation: Array) -> Array:
-            covariances = KroneckerCovariances(
-                _block(cell.azimuth, azimuth, groups.azimuth_groups) * cell.snr[:, None, None],
-                _block(cell.elevation, elevation, groups.elevation_groups),
-            )
-            return slnr_powers(covariances, counted, user)
-
-        users = jnp.arange(cell.num_users)
-        counted = self.counted.astype(cell.snr.dtype)
-        powers = jax.vmap(of_stream)(users, counted, groups.azimuth, groups.elevation)
+        groups = self.cell.groups
+        users = jnp.arange(self.cell.num_users)
+        counted = self.counted.astype(self.cell.snr.dtype)
+        of_streams = jax.vmap(stream_in_the_limit, (None, 0, 0, 0, 0))
+        powers = of_streams(self.cell, users, counted, groups.azimuth, groups.elevation)
         return spectral_efficiency(sinr_of_powers(powers))
 
 
@@ -205,6 +201,26 @@ class FullDimension(eqx.Module):
         )
 
 
+def stream_in_the_limit(
+    cell: Cell, user: Array, counted: Float[Array, " users"], azimuth: Array, elevation: Array
+) -> Float[Array, " users"]:
+    """Powers over the noise at which users receive the SLNR-precoded stream of one, by Theorem 1.
+
+    Args:
+        cell: The cell; its users' groups do not matter.
+        user: The stream's user.
+        counted: Weights with which the precoder counts leakage to the users.
+        azimuth: Subsector whose beams send the stream.
+        elevation: Annular region whose beams send it.
+    """
+    groups = cell.groups
+    covariances = KroneckerCovariances(
+        _block(cell.azimuth, azimuth, groups.azimuth_groups) * cell.snr[:, None, None],
+        _block(cell.elevation, elevation, groups.elevation_groups),
+    )
+    return slnr_powers(covariances, counted, user)
+
+
 def _within(cell: Cell, reach: int, *, diagonal: bool, wrap: bool) -> TwoStageSLNR:
     """Counts leakage to groups at most `reach` steps away."""
     groups = cell.groups
@@ -226,4 +242,8 @@ def _block(
     users, antennas, _ = covariances.shape
     beams = antennas // count
     start = (jnp.zeros_like(group), group * beams, group * beams)
-    return lax.dynamic_slice(covariances, start, (users, beams, beams))
+    block = lax.dynamic_slice(covariances, start, (users, beams, beams))
+    # Where a user is not seen, rounding leaves matrices that are no covariances. Precoders of unit
+    # norm make much of them: powers would be below zero.
+    margin = _ROUNDING * float(jnp.finfo(block.dtype).eps)
+    return block + margin * jnp.eye(beams, dtype=block.dtype)[None]

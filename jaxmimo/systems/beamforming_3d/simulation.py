@@ -16,6 +16,7 @@ from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
 from jaxmimo.systems.beamforming_3d.cell import (
     Cell,
     ChannelFactors,
+    Groups,
     channel_factors,
     draw_channels,
     factor_ranks,
@@ -40,6 +41,7 @@ def sum_rate(
     users: Users,
     *,
     scheme: Scheme | Sequence[Scheme] = adjacent_groups,
+    groups: Groups | None = None,
     realizations: int,
     batch_size: int | None = None,
     target_error: float | None = None,
@@ -51,6 +53,7 @@ def sum_rate(
         system: The cell.
         users: The users.
         scheme: Downlink scheme; a sequence is simulated from the same draws.
+        groups: Groups of the users; None for those of 2D-FQUG.
         realizations: Fading realizations.
         batch_size: Realizations side by side; None takes what fits a memory budget.
         target_error: Stop at this relative standard error; `realizations` is then the most drawn.
@@ -62,7 +65,7 @@ def sum_rate(
         Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
         instantaneous CSIT", 2016, eqs. (26)-(27).
     """
-    cell = make_cell(system, users)
+    cell = _grouped(system, users, groups)
     sample = Partial(
         _rate_of_fading,
         factors=channel_factors(cell, factor_ranks(system, users)),
@@ -77,6 +80,7 @@ def deterministic_sum_rate(
     users: Users,
     *,
     scheme: Scheme | Sequence[Scheme] = adjacent_groups,
+    groups: Groups | None = None,
 ) -> Float[Array, "*schemes"]:
     """Deterministic equivalent of the sum rate of given users, from their covariances alone.
 
@@ -87,6 +91,7 @@ def deterministic_sum_rate(
         system: The cell.
         users: The users.
         scheme: Downlink scheme, or a sequence of them.
+        groups: Groups of the users; None for those of 2D-FQUG.
 
     Returns:
         Sum rate [bit/s/Hz], shape () or (schemes,).
@@ -94,7 +99,7 @@ def deterministic_sum_rate(
     References:
         Fan et al., Theorem 1.
     """
-    rates = _limit_of_cell(make_cell(system, users), as_schemes(scheme))
+    rates = _limit_of_cell(_grouped(system, users, groups), as_schemes(scheme))
     return rates[0] if callable(scheme) else rates
 
 
@@ -160,7 +165,7 @@ def rate_sample(
     return Partial(
         _sample,
         system=system,
-        rates=Partial(_mean_over_fading, realizations=count, ranks=factor_ranks(system)),
+        rates=Partial(mean_over_fading, realizations=count, ranks=factor_ranks(system)),
         scheme=scheme if callable(scheme) else tuple(scheme),
         azimuth_groups=None if azimuth_groups is None else tuple(azimuth_groups),
     )
@@ -201,6 +206,18 @@ def as_schemes(scheme: Scheme | Sequence[Scheme]) -> tuple[Scheme, ...]:
     return schemes
 
 
+def _grouped(system: Beamforming3D, users: Users, groups: Groups | None) -> Cell:
+    cell = make_cell(system, users)
+    if groups is None:
+        return cell
+    require(
+        groups.azimuth.size == cell.num_users,
+        f"`groups` must be those of the {cell.num_users} users, but are of {groups.azimuth.size}. "
+        "Group all users that are served.",
+    )
+    return cell.with_groups(groups)
+
+
 def _limit(key: Array, cells: tuple[Cell, ...], schemes: tuple[Scheme, ...]) -> Array:
     del key
     return jnp.stack([_limit_of_cell(cell, schemes) for cell in cells])
@@ -213,15 +230,23 @@ def _limit_of_cell(cell: Cell, schemes: tuple[Scheme, ...]) -> Float[Array, " sc
     return jnp.stack([each.sum() for each in rates])
 
 
-def _mean_over_fading(
-    key: Array,
+def mean_over_fading(
+    key: Key[Array, ""],
     cells: tuple[Cell, ...],
     schemes: tuple[Scheme, ...],
     *,
     realizations: int,
     ranks: tuple[int, int],
-) -> Array:
-    """Mean over realizations, worked through in chunks; realization i has `fold_in(key, i)`."""
+) -> Float[Array, "cells schemes"]:
+    """Sum rates of one drop in the mean over its fading, worked through in chunks.
+
+    Args:
+        key: Typed key of the fading; realization i has `fold_in(key, i)`.
+        cells: The drop under several groupings, which differ in nothing else.
+        schemes: Downlink schemes.
+        realizations: Fading realizations.
+        ranks: Eigenvectors to keep, `factor_ranks`.
+    """
     factors = channel_factors(cells[0], ranks)
     precodings = [[scheme(cell) for scheme in schemes] for cell in cells]
     chunks = math.ceil(realizations / LANES)

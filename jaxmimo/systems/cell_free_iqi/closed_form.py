@@ -8,8 +8,9 @@ $E\{g^* Z\} = s\beta$, $s^2 = \tau\rho_p$, the own-user means are
 $$\xi_1 = s \sum_m c_m \beta_m \sum_l A_1 p, \qquad \xi_2 = s \sum_m c_m \beta_m \sum_l A_2 q^*.$$
 For jointly Gaussian scalars, $E|g|^2|\hat z|^2 = E|g|^2 E|\hat z|^2 + |E g^*\hat z|^2 +
 |E g \hat z|^2$. The first product, summed over all streams and users, is the interference of an AP
-that radiates with equal power; of the other two, one belongs to $|\xi|^2$ and one remains:
-$$D = \sum_m \frac{\beta_m}{L} \sum_l (|A_1|^2 + |A_2|^2)(|p|^2 + |q|^2) + |\xi_2|^2
+that radiates the share $S_m$ of its power, however it splits it; of the other two, one belongs to
+$|\xi|^2$ and one remains:
+$$D = \sum_m \frac{S_m \beta_m}{L} \sum_l (|A_1|^2 + |A_2|^2)(|p|^2 + |q|^2) + |\xi_2|^2
   + s^2 \sum_m c_m^2 \beta_m^2 \sum_l \bigl(|A_1|^2 |q|^2 + |A_2|^2 |p|^2\bigr),$$
 and the SE is $\mu N \log_2(1 + \rho_d|\xi_1|^2/(\rho_d D + 1))$. All moments are scaled identities
 over the user's antennas.
@@ -22,7 +23,7 @@ from jaxtyping import Float
 from jaxmimo.core.split import WidelyLinear
 from jaxmimo.systems.cell_free_iqi.system import CellFreeIQI, over_sweep
 from jaxmimo.transceiver.estimation import Estimator, linear_mmse
-from jaxmimo.transceiver.precoding import mr_scaling, unit_power
+from jaxmimo.transceiver.precoding import unit_power
 
 
 def closed_form_se(
@@ -85,12 +86,12 @@ def _signal_image_variance(
     sent_power = _power(sent.direct), _power(sent.image)
 
     energy = system.pilot_energy
-    own = mr_scaling(system.beta, energy, system.ap_antennas, system.streams) * system.beta
+    own = system.mr_scaling * system.beta
     gain = 1.0 if unit_energy else energy
     signal = gain * _power(own.T @ (sent.direct * observed.direct).sum(-1))
     image = gain * _power(own.T @ (sent.image * observed.image.conj()).sum(-1))
 
-    radiated = ((sent_power[0] + sent_power[1]) * (p_power + q_power)).mean(-1)
+    radiated = system.spent * ((sent_power[0] + sent_power[1]) * (p_power + q_power)).mean(-1)
     improper = (sent_power[0] * q_power + sent_power[1] * p_power).sum(-1)
     variance = system.beta.T @ radiated + energy * (own**2).T @ improper
     return signal, image, variance

@@ -23,7 +23,7 @@ from jaxmimo.core.split import (
 )
 from jaxmimo.systems.cell_free_iqi.system import CellFreeIQI
 from jaxmimo.transceiver.pilots import PilotSignal
-from jaxmimo.transceiver.precoding import mr_scaling, unit_power
+from jaxmimo.transceiver.precoding import unit_power
 
 
 class DownlinkMoments(eqx.Module):
@@ -96,8 +96,7 @@ def antenna_products(
         segment: The APs of `g`.
     """
     system = segment.system
-    scaling = mr_scaling(system.beta, system.pilot_energy, system.ap_antennas, system.streams)
-    w = segment.over_streams(segment.of(scaling)) * signal.parts
+    w = segment.over_streams(segment.of(system.mr_scaling)) * signal.parts
     if system.is_common:
         return (cross_products(g, w),)
     w = segment.over_rows(chain).apply_split(w)

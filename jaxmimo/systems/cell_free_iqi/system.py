@@ -5,12 +5,15 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxmimo.core.checks import positive_integer, real_array, require
+from jaxmimo.core.checks import is_traced, positive_integer, real_array, require
 from jaxmimo.transceiver.hardware import IQImbalance
+from jaxmimo.transceiver.precoding import mr_scaling
 
 
 class CellFreeIQI(eqx.Module):
@@ -36,6 +39,9 @@ class CellFreeIQI(eqx.Module):
         pilot_snr: $\rho_p$ [linear].
         data_snr: $\rho_d$ [linear].
         ap_antennas: L; needed only if no imbalance has a shape that tells.
+        amplitudes: $a_{mk}$, the square roots of the shares of AP m's power that users get, shape
+            (aps, users), $\sum_k a_{mk}^2 \le 1$; None splits the power equally, as the paper
+            does. The SE is smooth in amplitudes, down to zero, and not in powers.
 
     Raises:
         ValueError: If shapes or lengths do not fit, or values are not finite or negative.
@@ -49,6 +55,7 @@ class CellFreeIQI(eqx.Module):
     transmit: IQImbalance
     pilot_snr: Float[Array, "*sweep"]
     data_snr: Float[Array, "*sweep"]
+    amplitudes: Float[Array, "*sweep aps users"] | None
     user_antennas: int = eqx.field(static=True)
     coherence_length: int = eqx.field(static=True)
     pilot_length: int = eqx.field(static=True)
@@ -66,6 +73,7 @@ class CellFreeIQI(eqx.Module):
         pilot_snr: ArrayLike,
         data_snr: ArrayLike,
         ap_antennas: int | None = None,
+        amplitudes: ArrayLike | None = None,
     ) -> None:
         self.beta = real_array("beta", beta, minimum=0.0)
         self.receive, self.transmit = receive, transmit
@@ -76,6 +84,7 @@ class CellFreeIQI(eqx.Module):
             f"`beta` must have shape (aps, users), but has shape {self.beta.shape}. "
             "Give one row per AP and one column per user.",
         )
+        self.amplitudes = self._checked_amplitudes(amplitudes)
         self.user_antennas = positive_integer("user_antennas", user_antennas)
         self.coherence_length = positive_integer("coherence_length", coherence_length)
         self.ap_antennas = self._checked_ap_antennas(ap_antennas)
@@ -108,6 +117,21 @@ class CellFreeIQI(eqx.Module):
         return 1.0 - self.pilot_length / self.coherence_length
 
     @property
+    def mr_scaling(self) -> Float[Array, "*sweep aps users"]:
+        """Scaling of maximum-ratio precoding, from the scaled observations to the precoder."""
+        equal = mr_scaling(self.beta, self.pilot_energy, self.ap_antennas, self.streams)
+        if self.amplitudes is None:
+            return equal
+        return self.num_users**0.5 * self.amplitudes * equal
+
+    @property
+    def spent(self) -> Float[Array, "*sweep aps"]:
+        """Share of its power that each AP spends."""
+        if self.amplitudes is None:
+            return jnp.ones_like(self.beta[..., 0])
+        return jnp.sum(self.amplitudes**2, -1)
+
+    @property
     def is_common(self) -> bool:
         """Whether the hardware is common to all antennas, as the shapes tell."""
         return self.receive.is_common and self.transmit.is_common
@@ -124,6 +148,24 @@ class CellFreeIQI(eqx.Module):
         """Number of values swept, None if nothing is."""
         lengths = {leaf.shape[0] for leaf in jax.tree.leaves(self) if leaf.ndim in (1, 3)}
         return max(lengths) if lengths else None
+
+    def _checked_amplitudes(self, given: ArrayLike | None) -> Array | None:
+        if given is None:
+            return None
+        amplitudes, aps_users = real_array("amplitudes", given), self.beta.shape[-2:]
+        require(
+            amplitudes.ndim in (2, 3) and amplitudes.shape[-2:] == aps_users,
+            f"`amplitudes` must have shape (aps, users) = {aps_users}, but has shape "
+            f"{amplitudes.shape}. Match it to `beta`.",
+        )
+        # What rounding adds to the norm of a row is no power to speak of.
+        most = 1.0 + 8 * float(jnp.finfo(amplitudes.dtype).eps)
+        require(
+            is_traced(amplitudes) or bool(np.all(np.sum(np.square(amplitudes), -1) <= most)),
+            "`amplitudes` must have squares that sum up to at most 1 over the users of each AP. "
+            "Give square roots of shares of the AP's power.",
+        )
+        return amplitudes
 
     def _checked_ap_antennas(self, given: int | None) -> int:
         shapes = {"receive": self.receive.shape, "transmit": self.transmit.shape}
@@ -157,7 +199,7 @@ class CellFreeIQI(eqx.Module):
         require(
             len(lengths) <= 1 and self.pilot_snr.ndim <= 1 and self.data_snr.ndim <= 1,
             f"swept parameters must have one leading axis of the same length, but have {lengths}. "
-            "Sweep `beta`, `receive`, `transmit`, `pilot_snr`, `data_snr` over equal lengths.",
+            "Sweep `beta`, hardware, SNRs and `amplitudes` over equal lengths.",
         )
 
 

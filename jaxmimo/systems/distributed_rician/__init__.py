@@ -4,6 +4,7 @@ Tominaga et al., "On the Spectral Efficiency of D-MIMO Networks under Rician Fad
 """
 
 from jaxmimo.channel.correlation import LocalScattering, ScatteringClusters, uncorrelated
+from jaxmimo.systems.distributed_rician.closed_form import MaximumRatioDrop, maximum_ratio_drop
 from jaxmimo.systems.distributed_rician.separability import (
     ConditionNumber,
     simulate_condition,
@@ -24,10 +25,12 @@ __all__ = [
     "ConditionNumber",
     "DistributedRician",
     "LocalScattering",
+    "MaximumRatioDrop",
     "ScatteringClusters",
     "error_aware_mmse_combiner",
     "least_squares",
     "lmmse",
+    "maximum_ratio_drop",
     "mmse_combiner",
     "mr_combiner",
     "perfect_csi",
