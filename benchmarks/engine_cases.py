@@ -62,22 +62,25 @@ def engine_overhead(effort: Effort) -> Row:
 
 
 def engine_decades(effort: Effort) -> Row:
-    """Cost per realization of a small network, from a thousand realizations to a million."""
+    """Cost of a small network from a thousand realizations to a million, and of one more of them.
+
+    A call costs some milliseconds besides, whatever its realizations.
+    """
     run = largest(SMALL)
     counts = DECADES if jax.default_backend() == "cpu" else tuple(64 * n for n in DECADES)
     repeats = {n: max(1, min(effort.repeats, 10**5 // n)) for n in counts}
     each = {
         n: in_turn({"run": Contender(lambda n=n: run(n), n)}, repeats[n])["run"] for n in counts
     }
-    microseconds = [each[n].microseconds for n in counts]
-    slope = np.polyfit(np.log(counts), np.log([each[n].minimum for n in counts]), 1)[0]
+    seconds = np.asarray([each[n].minimum for n in counts])
+    marginal = np.diff(seconds) / np.diff(counts)
     return Row(
         case="engine-decades",
         further={
             "realizations": list(counts),
-            "microseconds": microseconds,
-            "ratio_million_to_ten_thousand": microseconds[-1] / microseconds[1],
-            "exponent": float(slope),
+            "seconds": seconds.tolist(),
+            "marginal_us": (1e6 * marginal).tolist(),
+            "ratio_last_to_first_decade": float(marginal[-1] / marginal[0]),
         },
     )
 
