@@ -1,7 +1,8 @@
 """Measurements that need a fresh process: compile time, cold and from the cache, and peak memory.
 
-`python -m benchmarks.fresh NAME REALIZATIONS` runs a workload twice in its own process and prints
-the first duration, the second and the peak memory as JSON.
+`python -m benchmarks.fresh NAME REALIZATIONS [CORE ...]` runs a workload twice in its own process,
+on these cores if any are named, and prints the first duration, the second and the peak memory as
+JSON.
 """
 
 import json
@@ -48,14 +49,9 @@ def run_fresh(
     if devices > 1:
         environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
     command = [sys.executable, "-m", "benchmarks.fresh", name, str(realizations)]
+    command += map(str, cores)
     finished = subprocess.run(
-        command,
-        env=environment,
-        cwd=_ROOT,
-        stdout=subprocess.PIPE,
-        check=True,
-        timeout=600,
-        preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+        command, env=environment, cwd=_ROOT, stdout=subprocess.PIPE, check=True, timeout=600
     )
     return json.loads(finished.stdout.splitlines()[-1])
 
@@ -108,4 +104,6 @@ def main(name: str, realizations: int) -> None:
 
 
 if __name__ == "__main__":
+    if cores := [int(core) for core in sys.argv[3:]]:
+        os.sched_setaffinity(0, cores)  # before JAX counts them
     main(sys.argv[1], int(sys.argv[2]))

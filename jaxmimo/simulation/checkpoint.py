@@ -55,6 +55,8 @@ class Checkpoint:
     path: Path | None
     about: Mapping[str, Any] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
+    source: str = ""
+    """File that the records were read from, for messages."""
     _begun: int = 0
 
     def next_part(self) -> "Part":
@@ -92,7 +94,7 @@ class Checkpoint:
         Raises:
             ValueError: If it is no checkpoint, or one of another run.
         """
-        remedy = "Run without `--resume`, or with the parameters it was made with."
+        remedy = "Delete it, name another place, or repeat what it was made with."
         try:
             with h5py.File(io.BytesIO(content), "r") as file:
                 group: Any = file[GROUP]
@@ -109,7 +111,7 @@ class Checkpoint:
                 f"`{source}` belongs to another run: it has `{name}` = {theirs.get(name)}, this "
                 f"one has {ours.get(name)}. {remedy}",
             )
-        self.records = records
+        self.records, self.source = records, source
 
     def _identity(self) -> dict[str, Any]:
         return {**self.about, **{f"version of {k}": v for k, v in versions().items()}}
@@ -131,16 +133,16 @@ class Part:
         record = self.checkpoint.records.get(self.name)
         if record is None:
             return None
-        path = self.checkpoint.path
+        source = self.checkpoint.source
         require(
             record.fingerprint == model.fingerprint,
-            f"`{path}` belongs to another model, or to other numbers in it. Delete it, or name "
+            f"`{source}` belongs to another model, or to other numbers in it. Delete it, or name "
             "another file.",
         )
         require(
             record.realizations <= realizations,
             f"`realizations` = {realizations} must not be less than the {record.realizations} that "
-            f"`{path}` holds. Ask for as many, or name another file.",
+            f"`{source}` holds. Ask for as many, or name another file.",
         )
         if len(record.leaves[0]) != blocks:
             return None

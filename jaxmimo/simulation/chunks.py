@@ -197,7 +197,7 @@ class Kernel:
         return self._programs[size]
 
     def _arguments(self, members: Round) -> tuple:
-        """Arguments of the program, of NumPy as far as they are arrays: each process has them."""
+        """Arguments of the program; devices without a chunk get an empty one."""
         idle = (Chunk(0, 0, 0),) * (self._mesh.size - len(members))
         bounds = np.asarray([[c.first, c.start, c.stop] for c in members + idle], np.int32)
         return self._shared, bounds, self._mesh, self._blocks, self._batch_of(members[0])

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Key, PyTree
 
 from jaxmimo.core.checks import integer, is_traced, require
@@ -71,11 +72,15 @@ class Estimate(eqx.Module):
 
 def relative_error(mean: PyTree[Array], std_error: PyTree[Array]) -> float:
     """Largest standard error relative to its mean; what is exactly known does not count."""
-    ratios = jax.tree.map(
-        lambda m, e: np.max(np.where(e == 0, 0, e / np.where(e == 0, 1, np.abs(m)))),
-        *(jax.tree.map(np.asarray, each) for each in (mean, std_error)),
-    )
-    return float(np.max(jax.tree.leaves(ratios)))
+    ratios = jax.tree.map(relative_errors, mean, std_error)
+    return float(np.max([leaf.max() for leaf in jax.tree.leaves(ratios)]))
+
+
+def relative_errors(mean: ArrayLike, std_error: ArrayLike) -> np.ndarray:
+    """Standard errors relative to their means: zero where exact, infinite where the mean is 0."""
+    value, error = np.abs(np.asarray(mean)), np.asarray(std_error)
+    with np.errstate(divide="ignore"):
+        return np.where(error == 0, 0.0, error / np.where(error == 0, 1.0, value))
 
 
 def identity(means: PyTree[Array]) -> PyTree[Array]:

@@ -24,6 +24,7 @@ from jaxmimo.simulation.monte_carlo import (
     checked_arguments,
     identity,
     monte_carlo,
+    relative_errors,
 )
 from jaxmimo.simulation.tally import Tally
 
@@ -203,9 +204,8 @@ def _errors(mean: PyTree[Array], std_error: PyTree[Array], axis: int) -> np.ndar
     """Largest relative standard error of each point."""
 
     def of_leaf(mean: Array, error: Array) -> np.ndarray:
-        value, width = (np.moveaxis(np.asarray(each), axis, 0) for each in (mean, error))
-        ratio = np.where(width == 0, 0, width / np.where(width == 0, 1, np.abs(value)))
-        return ratio.reshape(len(ratio), -1).max(1)
+        ratios = np.moveaxis(relative_errors(mean, error), axis, 0)
+        return ratios.reshape(len(ratios), -1).max(1)
 
     return np.max(jax.tree.leaves(jax.tree.map(of_leaf, mean, std_error)), axis=0)
 

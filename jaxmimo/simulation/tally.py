@@ -110,7 +110,7 @@ def accumulate(
         return
     with _interrupts() as interrupted:
         for chunk, sums in kernel.sums(tally.realizations, realizations):
-            check_finite(kernel, chunk, sums)
+            check_chunk(kernel, chunk, sums)
             tally.add(chunk, sums)
             if interrupted():
                 if save is not None:
@@ -126,7 +126,7 @@ def accumulate(
                     save(tally)
 
 
-def check_finite(kernel: Kernel, chunk: Chunk, sums: PyTree[np.ndarray]) -> None:
+def check_chunk(kernel: Kernel, chunk: Chunk, sums: PyTree[np.ndarray]) -> None:
     """Refuse a chunk with a realization that is not finite, and tell which one."""
     if all(np.isfinite(leaf[chunk.rows(len(leaf))]).all() for leaf in jax.tree.leaves(sums)):
         return

@@ -268,6 +268,11 @@ class Always(tally.Pace):
         return True
 
 
+def test_a_mean_of_zero_never_meets_a_target_and_warns_of_nothing():
+    estimate = Estimate(jnp.asarray([0.0, 2.0]), jnp.asarray([0.1, 0.1]), 64)
+    assert estimate.relative_error == np.inf
+
+
 # Cost
 
 
