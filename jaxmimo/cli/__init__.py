@@ -1,4 +1,4 @@
-"""The command `jaxmimo`: list, run and show studies.
+"""The command `jaxmimo`: list, run, tune and show studies.
 
 This module answers `--help` and typing errors without importing JAX; what computes is imported
 once a command is known.
@@ -32,6 +32,17 @@ class RunStudy:
 
 
 @dataclass(frozen=True)
+class TuneStudy:
+    """Tune powers or user groups: as run, for a study that searches. Its convergence is drawn, too.
+
+    `jaxmimo tune STUDY --help` shows the flags of a study; the names of these begin with `tune-`.
+    """
+
+    study: Annotated[Positional[str], arg(metavar="STUDY")]
+    """Name of the study. Its flags follow it."""
+
+
+@dataclass(frozen=True)
 class ShowResult:
     """Print the table of a saved result and draw its picture."""
 
@@ -49,6 +60,7 @@ class Info:
 Command = (
     Annotated[ListStudies, subcommand("list")]
     | Annotated[RunStudy, subcommand("run")]
+    | Annotated[TuneStudy, subcommand("tune")]
     | Annotated[ShowResult, subcommand("show")]
     | Annotated[Info, subcommand("info")]
 )
@@ -75,16 +87,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(args: list[str]) -> None:
-    if args[:1] == ["run"] and len(args) > 1 and not args[1].startswith("-"):
-        from jaxmimo.cli.run import run  # what follows the study's name is for the study to parse
+    if len(args) > 1 and args[0] in ("run", "tune"):
+        verb, name = args[:2]
+        if not name.startswith("-"):
+            from jaxmimo.cli import run  # what follows the study's name is for the study to parse
 
-        run(args[1], args[2:])
-        return
-    if args[:1] == ["run"] and len(args) > 1 and args[1] not in ("-h", "--help"):
-        raise ValueError(
-            f"`jaxmimo run` needs the study before its flags, but got `{args[1]}` first. "
-            "Write `jaxmimo run STUDY [flags]`; `jaxmimo list` names the studies."
-        )
+            {"run": run.run, "tune": run.tune}[verb](name, args[2:])
+            return
+        if name not in ("-h", "--help"):
+            raise ValueError(
+                f"`jaxmimo {verb}` needs the study before its flags, but got `{name}` first. "
+                f"Write `jaxmimo {verb} STUDY [flags]`; `jaxmimo list` names the studies."
+            )
     command = parse(Command, prog="jaxmimo", args=args, description=(__doc__ or "").split("\n")[0])
     from jaxmimo.cli import commands
 

@@ -33,16 +33,19 @@ def show(file: Path, out: Path | None) -> None:
         )
     study = studies.STUDIES[name]
     console = make_console()
-    picture = (out or file.parent) / f"{file.stem}.png"
+    folder = out or file.parent
+    pictures = {folder / f"{stem}.png": draw for stem, draw in study.pictures(file.stem).items()}
     try:
-        save_figure(study.plot(dataset), picture)
+        for picture, draw in pictures.items():
+            save_figure(draw(dataset), picture)
         print_result(console, study, dataset)
     except (AttributeError, KeyError) as error:  # a variable or attribute is not in the file
         raise ValueError(
             f"`{file}` does not fit the study `{name}` of this version: {error}. "
             f"Run `jaxmimo run {name}` again."
         ) from error
-    console.print(f"Wrote {picture}", markup=False, soft_wrap=True)
+    for picture in pictures:
+        console.print(f"Wrote {picture}", markup=False, soft_wrap=True)
 
 
 def info() -> None:

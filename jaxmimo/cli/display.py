@@ -31,7 +31,7 @@ MAX_ROWS = 120
 ROUNDING = 1e-12
 """Relative standard error below which a value is exact, but for rounding."""
 
-ASIDES = ("_cdf", "_over_band")
+ASIDES = ("_cdf", "_over_band", "_by_step")
 """Ends of names of variables that pictures show better than tables."""
 
 STD_ERROR = "_std_error"

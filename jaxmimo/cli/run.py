@@ -1,9 +1,9 @@
-"""`jaxmimo run`: a study from its flags to its table, file and picture."""
+"""`jaxmimo run` and `jaxmimo tune`: a study from its flags to its table, file and picture."""
 
 import difflib
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, make_dataclass
 from functools import partial
@@ -68,16 +68,35 @@ class RunFlags:
 
 def run(name: str, args: Sequence[str]) -> None:
     """Run the study `name` with the flags in `args`."""
-    study = _find_study(name)
-    flags = _parse_flags(study, args)
+    _run(_find_study(name, studies.STUDIES), args, "run")
+
+
+def tune(name: str, args: Sequence[str]) -> None:
+    """As `run`, for a study that tunes."""
+    tuning = {name: study for name, study in studies.STUDIES.items() if study.convergence}
+    require(
+        name in tuning or name not in studies.STUDIES,
+        f"STUDY must be one that tunes, but `{name}` only simulates. "
+        f"Write `jaxmimo run {name}`, or tune one of {', '.join(tuning)}.",
+    )
+    _run(_find_study(name, tuning), args, "tune")
+
+
+def _run(study: Study, args: Sequence[str], verb: str) -> None:
+    name = study.name
+    flags = _parse_flags(study, args, verb)
     folder = flags.run.out
-    files = {suffix: folder / f"{name}.{suffix}" for suffix in ("nc", *flags.run.formats)}
-    unfinished = folder / f"{name}.checkpoint"
+    result, unfinished = (folder / f"{name}.{suffix}" for suffix in ("nc", "checkpoint"))
+    pictures = {
+        folder / f"{stem}.{suffix}": draw
+        for stem, draw in study.pictures(name).items()
+        for suffix in flags.run.formats
+    }
     cache.enable()
     hosts.join(flags.hosts)
-    _check_writable(folder, unfinished, *files.values())
+    _check_writable(folder, unfinished, result, *pictures)
     about = {**asdict(flags.study), "seed": flags.run.seed, "precision": flags.run.precision}
-    checkpoint = resume.prepare(unfinished, files["nc"], about, resume=flags.run.resume)
+    checkpoint = resume.prepare(unfinished, result, about, resume=flags.run.resume)
     is_first = jax.process_index() == 0
     console = make_console(quiet=not is_first)
     trace = folder / f"{name}.profile"
@@ -91,15 +110,14 @@ def run(name: str, args: Sequence[str]) -> None:
         raise KeyboardInterrupt(_how_to_go_on(unfinished)) from None
     if not is_first:
         return
-    save_result(dataset, files["nc"], also=partial(checkpoint.write_to, compress=True))
+    save_result(dataset, result, also=partial(checkpoint.write_to, compress=True))
     unfinished.unlink(missing_ok=True)
-    axes = study.plot(dataset)
-    for suffix in flags.run.formats:
-        save_figure(axes, files[suffix])
+    for file, draw in pictures.items():
+        save_figure(draw(dataset), file)
     print_result(console, study, dataset)
     if profile is not None:
         profile.show(console, sum(each.realizations for each in checkpoint.records.values()))
-    for file in files.values():
+    for file in (result, *pictures):
         console.print(f"Wrote {file}", markup=False, soft_wrap=True)
 
 
@@ -109,18 +127,18 @@ def _how_to_go_on(unfinished: Path) -> str:
     return f"interrupted. The same command with `--resume` goes on from `{unfinished}`."
 
 
-def _find_study(name: str) -> Study:
-    close = difflib.get_close_matches(name, studies.STUDIES, n=1)
+def _find_study(name: str, known: Mapping[str, Study]) -> Study:
+    close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean `{close[0]}`? " if close else ""
     require(
-        name in studies.STUDIES,
+        name in known,
         f"STUDY must be one that `jaxmimo list` names, but got `{name}`. {hint}"
-        f"There are {', '.join(studies.STUDIES)}.",
+        f"There are {', '.join(known)}.",
     )
-    return studies.STUDIES[name]
+    return known[name]
 
 
-def _parse_flags(study: Study, args: Sequence[str]) -> Any:
+def _parse_flags(study: Study, args: Sequence[str], verb: str) -> Any:
     """Common flags as `.run` and `.hosts`, the study's own as `.study`; one help page for all."""
     flags = make_dataclass(
         "Flags",
@@ -132,7 +150,7 @@ def _parse_flags(study: Study, args: Sequence[str]) -> Any:
         frozen=True,
     )
     about = f"{study.summary.rstrip('.')}. {study.paper}, {study.figure}."
-    return parse(flags, prog=f"jaxmimo run {study.name}", args=args, description=about)
+    return parse(flags, prog=f"jaxmimo {verb} {study.name}", args=args, description=about)
 
 
 def _check_writable(folder: Path, *files: Path) -> None:

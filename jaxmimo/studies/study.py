@@ -66,3 +66,10 @@ class Study:
     plot: Callable[..., Axes]
     """``plot(dataset, ax=None)`` draws into ``ax`` or new axes, and returns them."""
     claims: Callable[[xr.Dataset], list[Claim]]
+    convergence: Callable[..., Axes] | None = None
+    """As `plot`, how fast the searches of a tuning study converge; None for other studies."""
+
+    def pictures(self, stem: str) -> dict[str, Callable[..., Axes]]:
+        """Everything there is to draw, by the names of files that begin with `stem`."""
+        extra = {} if self.convergence is None else {f"{stem}-convergence": self.convergence}
+        return {stem: self.plot, **extra}

@@ -1,9 +1,9 @@
 """Powers by gradient and by fixed point: `maximize`, and what it takes for a system."""
 
+from jaxmimo.tuning.ascent import Maximum, maximize, maximize_from_each
 from jaxmimo.tuning.domains import ApPowerBudget, Domain, PowerLimits, Unconstrained
 from jaxmimo.tuning.downlink import max_min_downlink
-from jaxmimo.tuning.max_min import max_min
-from jaxmimo.tuning.maximize import Maximum, maximize, maximize_from_each
+from jaxmimo.tuning.fairness import max_min
 from jaxmimo.tuning.objectives import proportional_fairness, soft_min, sum_se
 from jaxmimo.tuning.powers import downlink_se, equal_split, uplink_se, with_amplitudes
 from jaxmimo.tuning.uplink import BalancedPowers, balanced_powers, fractional_power_control

@@ -27,7 +27,7 @@ from jaxtyping import Float
 
 from jaxmimo.core.checks import is_traced, positive_integer, positive_number, require
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI
-from jaxmimo.tuning.maximize import Maximum
+from jaxmimo.tuning.ascent import Maximum
 
 _LEAST_RATIO = 1e-6
 """Of a user's amplitude ratio to the mean, lest the weight of one whom nobody hears drown all."""

@@ -20,8 +20,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, PyTree
 
 from jaxmimo.core.checks import is_traced, positive_integer, positive_number
+from jaxmimo.tuning.ascent import DEFAULT_OPTIMIZER, Maximum, maximize
 from jaxmimo.tuning.domains import Domain
-from jaxmimo.tuning.maximize import DEFAULT_OPTIMIZER, Maximum, maximize
 from jaxmimo.tuning.objectives import soft_min
 
 SpectralEfficiency = Callable[[PyTree[Array]], Float[Array, " users"]]
