@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import PyTree
 
+from jaxmimo.simulation.model import traced_once
+
 
 def block_sums(
     sample: Callable[[Array], PyTree[Array]],
@@ -34,12 +36,13 @@ def block_sums(
         Sums with a leading axis of blocks, in JAX's default precision.
     """
     size, width = batch_size, min(batch_size, blocks)
-    shapes = jax.eval_shape(sample, key)
+    draw = traced_once(sample)
+    shapes = jax.eval_shape(draw, key)
 
     def add_batch(batch: int | Array, sums: PyTree[Array]) -> PyTree[Array]:
         lowest = first + batch * size
         index, drawn = _indices(lowest, size, start, stop)
-        draws = jax.vmap(lambda i: sample(jax.random.fold_in(key, i)))(index)
+        draws = jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(index)
         slot = (lowest % blocks) // width
 
         def add(total: Array, values: Array) -> Array:
@@ -72,8 +75,10 @@ def non_finite(
     Arguments as for `block_sums`. The first is `stop` where all are finite.
     """
 
+    draw = traced_once(sample)
+
     def is_bad(index: Array) -> Array:
-        leaves = jax.tree.leaves(sample(jax.random.fold_in(key, index)))
+        leaves = jax.tree.leaves(draw(jax.random.fold_in(key, index)))
         return ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
     def look_at(batch: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:

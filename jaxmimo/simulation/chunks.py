@@ -105,7 +105,9 @@ class Kernel:
         self._devices = list(jax.devices() if devices is None else devices)
         self._mesh = Mesh(np.asarray(self._devices), "devices")
         arrays, static = eqx.partition(_shared(model), eqx.is_array)
-        everywhere = NamedSharding(self._mesh, P())
+        # On one device without a mesh in the types, so that the model's trace serves the kernel.
+        alone = len(self._devices) == 1
+        everywhere = self._devices[0] if alone else NamedSharding(self._mesh, P())
         self._shared = eqx.combine(jax.device_put(arrays, everywhere), static)
         self._batch = power_of_two(batch_size or promising_batch(model.jaxpr))
         self._batch_is_chosen = batch_size is not None
@@ -210,12 +212,18 @@ def _sums_on_mesh(
     """`block_sums` of a chunk on each device of the mesh, with a leading axis of devices."""
     arrays, static = eqx.partition(shared, eqx.is_array)
 
-    def on_device(arrays: PyTree[Array], bounds: Array) -> PyTree[Array]:
+    def sums_of(arrays: PyTree[Array], chunk: Array) -> PyTree[Array]:
         sample, key_data, implementation = eqx.combine(arrays, static)
         key = jax.random.wrap_key_data(key_data, impl=implementation)
-        first, start, stop = bounds[lax.axis_index("devices")]
+        first, start, stop = chunk
         sums = block_sums(sample, key, first, start, stop, blocks, batch_size)
         return jax.tree.map(lambda s: s[None], sums)
+
+    if mesh.size == 1:  # a map over one device would double the time that tracing takes
+        return sums_of(arrays, bounds[0])
+
+    def on_device(arrays: PyTree[Array], bounds: Array) -> PyTree[Array]:
+        return sums_of(arrays, bounds[lax.axis_index("devices")])
 
     specs = {"in_specs": P(), "out_specs": P("devices"), "check_vma": False}
     return jax.shard_map(on_device, mesh=mesh, **specs)(arrays, bounds)

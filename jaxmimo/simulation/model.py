@@ -26,9 +26,7 @@ class Model:
 
     def __init__(self, sample: Callable[[Array], PyTree[Array]], key: Array) -> None:
         self.sample, self.key = sample, key
-        leaves, structure = jax.tree.flatten(sample)
-        self._arrays = tuple(leaf if _is_array(leaf) else None for leaf in leaves)
-        static = tuple(None if _is_array(leaf) else leaf for leaf in leaves)
+        structure, static, self._arrays = _taken_apart(sample)
         traced = _draw.trace(structure, static, self._arrays, key)
         self.jaxpr, self.shapes = traced.jaxpr, traced.out_info
 
@@ -47,6 +45,20 @@ class Model:
         for values in map(_plain, numbers):
             digest.update(f"{values.dtype}{values.shape}".encode() + values.tobytes())
         return digest.hexdigest()
+
+
+def traced_once(sample: Callable[[Array], PyTree[Array]]) -> Callable[[Array], PyTree[Array]]:
+    """The same function, which all kernels and a `Model` trace only once between them."""
+    structure, static, arrays = _taken_apart(sample)
+    return lambda key: _draw(structure, static, arrays, key)
+
+
+def _taken_apart(sample: Callable[[Array], PyTree[Array]]) -> tuple[Any, tuple, tuple]:
+    """Structure, static leaves and arrays of a function that is a pytree."""
+    leaves, structure = jax.tree.flatten(sample)
+    arrays = tuple(leaf if _is_array(leaf) else None for leaf in leaves)
+    static = tuple(None if _is_array(leaf) else leaf for leaf in leaves)
+    return structure, static, arrays
 
 
 @partial(jax.jit, static_argnums=(0, 1))
