@@ -7,8 +7,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
-from jaxmimo.core.small_matrices import Parts, adjoint_product
-from jaxmimo.transceiver.combining import sum_of_columns
+from jaxmimo.core.small_matrices import Parts, adjoint_product, sum_of_columns
 
 
 @jax.jit

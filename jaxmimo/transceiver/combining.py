@@ -17,10 +17,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
-from jaxtyping import Complex, Float
+from jaxtyping import Complex
 
 from jaxmimo.core.checks import require
-from jaxmimo.core.small_matrices import Parts, adjoint_product, diagonal, inverse
+from jaxmimo.core.small_matrices import (
+    Parts,
+    adjoint_product,
+    diagonal,
+    gram_matrix,
+    inverse,
+    sum_of_columns,
+)
 
 Combiner = Callable[..., Complex[Array, "antennas users"]]
 """A combining scheme, `(h_hat, noise_to_power, error_covariance) -> combiner`."""
@@ -79,7 +86,7 @@ def zf_combiner(
         f"users and {antennas} antennas. Serve fewer users or use `mmse_combiner`.",
     )
     h = Parts.of(h_hat)
-    return adjoint_product(h.adjoint, inverse(adjoint_product(h, h))).merged()
+    return adjoint_product(h.adjoint, inverse(gram_matrix(h))).merged()
 
 
 @jax.jit
@@ -102,9 +109,9 @@ def mmse_combiner(
     antennas, users = h_hat.shape
     h = Parts.of(h_hat)
     if users <= antennas:
-        gram = _plus_identity(adjoint_product(h, h), noise_to_power)
+        gram = _plus_identity(gram_matrix(h), noise_to_power)
         return adjoint_product(h.adjoint, inverse(gram)).merged()
-    gram = _plus_identity(adjoint_product(h.adjoint, h.adjoint), noise_to_power)
+    gram = _plus_identity(gram_matrix(h.adjoint), noise_to_power)
     return adjoint_product(inverse(gram), h).merged()
 
 
@@ -165,14 +172,6 @@ IN_GRAM_FORM: dict[Combiner, GramForm] = {
     mmse_combiner: _regularized_gains,
 }
 """The Gram form of each scheme that has one."""
-
-
-def sum_of_columns(a: Float[Array, "rows columns *batch"]) -> Float[Array, "rows *batch"]:
-    """Sum over the second axis, written out, which XLA on CPUs vectorizes over the batch."""
-    total = a[:, 0]
-    for column in range(1, a.shape[1]):
-        total = total + a[:, column]
-    return total
 
 
 def _plus_identity(a: Parts, factor: ArrayLike) -> Parts:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Complex, Float
 
-from jaxmimo.core.small_matrices import Parts, adjoint_product
+from jaxmimo.core.small_matrices import Parts, adjoint_product, gram_matrix
 from jaxmimo.rates.sinr import sinr_of_gains, uplink_sinr
 from jaxmimo.systems.distributed_rician.drop import Draws, Drop
 from jaxmimo.transceiver.channel_estimation import ChannelEstimator
@@ -102,7 +102,7 @@ def _gram_products(draws: Draws, estimates: Estimates) -> GramProducts:
     def products(a: Array, b: Array) -> tuple[Parts, Parts]:
         h_hat = estimates(draws, a, b)[0]
         missed = h_hat - draws.channel(a, b)
-        return adjoint_product(h_hat, h_hat), adjoint_product(h_hat, missed)
+        return gram_matrix(h_hat), adjoint_product(h_hat, missed)
 
     return products
 
@@ -122,7 +122,7 @@ def _shared_products(draws: Draws) -> GramProducts:
     los_waves, los_error = of_los[:, :users], of_los[:, users:]
     waves_waves, waves_error = of_waves[:, :users], of_waves[:, users:]
     error_error = of_error[:, users:]
-    los_los = adjoint_product(draws.los, draws.los)[..., None]
+    los_los = gram_matrix(draws.los)[..., None]
     los_waves = los_waves + los_waves.adjoint
 
     def products(a: Array, b: Array) -> tuple[Parts, Parts]:
