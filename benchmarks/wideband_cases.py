@@ -65,7 +65,8 @@ def wideband_se(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Row:
     """SE of three combiners on every subcarrier; NumPy is given its paths, jaxmimo draws them."""
     drop = random_drop(network)
     links, grid = links_of(drop)
-    se = se_of_links(links, grid, COMBINERS, (per_subcarrier,), (network.antennas,))
+    sent = jnp.ones(network.users)
+    se = se_of_links(links, grid, COMBINERS, (per_subcarrier,), (network.antennas,), sent)
     _check("SE", np.asarray(se[0, 0].mean(-1)), numpy_wideband.se_shared(drop))
     figure = wideband_figure(network)
     estimate = figure(effort.drops_at_once)

@@ -74,8 +74,13 @@ def test_se_of_every_design_and_combiner_equals_the_reference():
     with jax.enable_x64(True):
         links = links_of(paths)
         grid = Grid(jnp.asarray(offsets[0]), jnp.asarray(4e8 / count), count)
-        found = se_of_links(links, grid, tuple(COMBINERS.values()), tuple(DESIGNS.values()), (2, 5))
-        own = se_of_links(links, grid, (lambda h, *_: h,), (without_squint,), (2, 5))
+        sent = jnp.asarray([0.5, 1.0, 3.0])
+        weakened = links.gains * (1.0 / sent[:, None])
+        links = eqx.tree_at(lambda links: links.gains, links, weakened)
+        found = se_of_links(
+            links, grid, tuple(COMBINERS.values()), tuple(DESIGNS.values()), (2, 5), sent
+        )
+        own = se_of_links(links, grid, (lambda h, *_: h,), (without_squint,), (2, 5), sent)
     assert found.shape == (2, 3, 3, count, 3)
     for i, antennas in enumerate((2, 5)):
         array = reference.Paths(**{**vars(paths), "antennas": antennas})

@@ -18,6 +18,7 @@ from jaxtyping import Float, Key
 from jaxmimo.channel.multipath import Grid
 from jaxmimo.core.checks import positive_integer, require
 from jaxmimo.core.small_matrices import Parts
+from jaxmimo.core.units import amplitude
 from jaxmimo.rates.sinr import sinr_of_gains, spectral_efficiency, uplink_sinr
 from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
 from jaxmimo.systems.wideband_mmwave.designs import Design, per_subcarrier
@@ -141,12 +142,14 @@ def _se_of_drop(
     subcarriers: int,
     dropped_axes: tuple[int, ...],
 ) -> Float[Array, "*curves subcarriers users"]:
-    links = draw_links(key, system)
+    # Powers come in at the very end, so that gradients in them need no responses.
+    links = draw_links(key, eqx.tree_at(lambda s: s.power, system, jnp.ones(())))
+    sent = amplitude(jnp.broadcast_to(system.power, (system.num_users,)))
 
     def over_band(band: tuple[Array, Array]) -> Array:
         bandwidth, noise = band
         grid = eqx.tree_at(lambda s: s.bandwidth_hz, system, bandwidth).grid(subcarriers)
-        se = se_of_links(links.over_noise(noise), grid, combiners, designs, antennas)
+        se = se_of_links(links.over_noise(noise), grid, combiners, designs, antennas, sent)
         return jnp.squeeze(se, dropped_axes)
 
     bands = system.bandwidth_hz, system.noise_power
@@ -159,20 +162,23 @@ def se_of_links(
     combiners: tuple[Combiner, ...],
     designs: tuple[Design, ...],
     antennas: tuple[int, ...],
+    sent: Float[Array, " users"],
 ) -> Float[Array, "antennas designs combiners subcarriers users"]:
-    """SE of every user, for every combination of what is asked for."""
+    """SE of every user that sends with an amplitude, for every combination of what is asked for."""
     found: dict[tuple[Design, Combiner], Array] = {}
     in_gram_form = [combiner for combiner in combiners if combiner in IN_GRAM_FORM]
     if in_gram_form:
         products = gram_products(links, grid, designs, antennas)
+        pairs = sent[:, None, None] * sent[None, :, None]
         for design, (gram, error) in zip(designs, products, strict=True):
+            gram, error = gram * pairs, error * pairs
             for combiner in in_gram_form:
                 gains, norms = IN_GRAM_FORM[combiner](gram, error, 1.0)
                 sinr = sinr_of_gains(gains, norms).reshape(-1, len(antennas), grid.count)
                 found[design, combiner] = jnp.moveaxis(spectral_efficiency(sinr), 0, -1)
     for pair in ((design, combiner) for design in designs for combiner in combiners):
         if pair not in found:
-            found[pair] = _se_by_combining(links, grid, *pair, antennas)
+            found[pair] = _se_by_combining(links, grid, *pair, antennas, sent)
     rows = [jnp.stack([found[design, each] for each in combiners], axis=1) for design in designs]
     return jnp.stack(rows, axis=1)
 
@@ -235,10 +241,18 @@ def _antenna_sums(
 
 
 def _se_by_combining(
-    links: Links, grid: Grid, design: Design, combiner: Combiner, antennas: tuple[int, ...]
+    links: Links,
+    grid: Grid,
+    design: Design,
+    combiner: Combiner,
+    antennas: tuple[int, ...],
+    sent: Float[Array, " users"],
 ) -> Float[Array, "antennas subcarriers users"]:
     """SE of a combiner that has no Gram form, with all channels at once."""
-    true, believed = (all_channels(links, grid, each) for each in (per_subcarrier, design))
+    true, believed = (
+        all_channels(links, grid, each) * sent[None, None, None]
+        for each in (per_subcarrier, design)
+    )
 
     def of_array(size: int) -> Array:
         def on_subcarrier(channels: tuple[Array, Array]) -> Array:
