@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure all cases, print the table of goals, write JSON on request."""
+"""`python -m benchmarks`: measure cases, print the table of goals, write JSON and a bar chart."""
 
 import time
 from collections.abc import Mapping
@@ -8,7 +8,8 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from benchmarks.cases import CASES, LARGE_CASES, Case
+from benchmarks.cases import FIGURES, FURTHER, HEADLINES, Case
+from benchmarks.chart import save_chart
 from benchmarks.measures import FULL, QUICK, Effort
 from benchmarks.report import Row, document, print_table, write_json
 
@@ -18,12 +19,34 @@ class Options:
     """Benchmark jaxmimo against NumPy and against its floor.
 
     Attributes:
-        full: More realizations and repeats, and larger sizes; takes many minutes.
-        json: Write the results to this file.
+        full: More realizations and repeats, and more cases.
+        figures: Every study at its default size, too; takes most of an hour on two cores.
+        cases: Only these cases.
+        json: Write the results to this file, and a bar chart beside it.
     """
 
     full: bool = False
+    figures: bool = False
+    cases: tuple[str, ...] = ()
     json: Path | None = None
+
+    def __post_init__(self) -> None:
+        unknown = set(self.cases) - set(_EVERY)
+        if unknown:
+            raise SystemExit(
+                f"`--cases` must name cases, but got {', '.join(sorted(unknown))}. "
+                f"There are {', '.join(_EVERY)}."
+            )
+
+    def chosen(self) -> Mapping[str, Case]:
+        """Cases to measure."""
+        if self.cases:
+            return {name: _EVERY[name] for name in self.cases}
+        further = FURTHER if self.full else {}
+        return {**HEADLINES, **further, **(FIGURES if self.figures else {})}
+
+
+_EVERY = {**HEADLINES, **FURTHER, **FIGURES}
 
 
 def measure(cases: Mapping[str, Case], effort: Effort, console: Console) -> list[Row]:
@@ -38,13 +61,13 @@ def measure(cases: Mapping[str, Case], effort: Effort, console: Console) -> list
 
 def main(options: Options) -> None:
     """Run the benchmarks."""
-    effort = FULL if options.full else QUICK
-    cases = {**CASES, **(LARGE_CASES if effort.large else {})}
     console = Console()
-    rows = measure(cases, effort, console)
+    rows = measure(options.chosen(), FULL if options.full else QUICK, console)
     print_table(rows, console)
     if options.json is not None:
-        write_json(options.json, document(rows, "full" if options.full else "quick"))
+        content = document(rows, "full" if options.full else "quick")
+        write_json(options.json, content)
+        save_chart(options.json.with_suffix(".png"), content["rows"])
 
 
 if __name__ == "__main__":

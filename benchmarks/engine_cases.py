@@ -1,4 +1,4 @@
-"""The engine: what it adds to its kernel, cost over three decades of realizations, two devices."""
+"""The engine: what it adds to its kernel, cost and memory over decades, two devices."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import PyTree
 
-from benchmarks.fresh import run_fresh
+from benchmarks.fresh import peak_bytes, run_fresh
 from benchmarks.iqi_network import FIGURE_2, SMALL
 from benchmarks.measures import Effort, jax_realizations
 from benchmarks.report import Row
@@ -103,6 +103,24 @@ def engine_devices(effort: Effort) -> Row:
             "ratio_threads": seconds["one_core"] / seconds["threads"],
         },
     )
+
+
+def memory(effort: Effort) -> Row:
+    """Peak memory of few realizations and of many, each in a process of its own."""
+    if not effort.fresh:
+        return Row(case="memory")
+    further: dict[str, Any] = {}
+    for kind, name, counts in (
+        ("small", "small", effort.memory_small),
+        ("figure_2", "iqi-aps", effort.memory_figure),
+    ):
+        few, many = (peak_bytes(name, count) for count in counts)
+        further |= {
+            f"realizations_{kind}": list(counts),
+            f"peak_bytes_{kind}": [few, many],
+            f"ratio_peak_{kind}": many / few,
+        }
+    return Row(case="memory", peak_bytes=max(further["peak_bytes_small"]), further=further)
 
 
 def _second_run(count: int, **options: Any) -> float:

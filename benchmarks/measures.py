@@ -26,7 +26,6 @@ class Effort:
         memory_small: Realizations at which the memory of a small network is compared.
         memory_figure: The same for figure 2.
         fresh: Whether to start fresh processes, for compile times and memory.
-        large: Whether to measure larger networks too.
     """
 
     realizations: int = 1024
@@ -34,11 +33,10 @@ class Effort:
     pointwise_realizations: int = 128
     loop_realizations: int = 16
     drops_at_once: int = 16
-    repeats: int = 7
+    repeats: int = 5
     memory_small: tuple[int, int] = (10**4, 10**6)
     memory_figure: tuple[int, int] = (10**3, 10**4)
     fresh: bool = True
-    large: bool = False
 
 
 QUICK = Effort()
@@ -50,7 +48,6 @@ FULL = Effort(
     drops_at_once=64,
     repeats=15,
     memory_figure=(10**3, 10**5),
-    large=True,
 )
 
 
@@ -60,9 +57,15 @@ def basics(steady: Timing, relative_error: float) -> dict[str, float]:
     needed = steady.realizations * (relative_error / 0.005) ** 2
     return {
         "steady_s": steady.minimum,
+        "median_s": steady.median,
         "realizations_per_s": 1 / per_realization,
         "seconds_to_half_percent": needed * per_realization,
     }
+
+
+def strongest(timings: Mapping[str, Timing], steady: Timing) -> float:
+    """How many times slower the fastest NumPy is; `timings` holds all there are."""
+    return min(timing.over(steady) for timing in timings.values())
 
 
 def fresh_measures(name: str, effort: Effort, realizations: int) -> dict[str, float]:

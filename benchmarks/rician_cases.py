@@ -11,6 +11,7 @@ from jax import lax
 
 from benchmarks import numpy_rician
 from benchmarks.blas import set_threads
+from benchmarks.ceilings import ceiling_share, rician_work
 from benchmarks.fresh import peak_bytes
 from benchmarks.measures import (
     Effort,
@@ -19,6 +20,7 @@ from benchmarks.measures import (
     fresh_measures,
     jax_contender,
     jax_realizations,
+    strongest,
 )
 from benchmarks.numpy_rician import in_threads
 from benchmarks.numpy_rician_gram import gram
@@ -42,10 +44,11 @@ def rician_se(effort: Effort, network: RicianNetwork = RICIAN) -> Row:
     """Figure 5: five layouts, 13 Rician factors and three combiners at once, against NumPy."""
     count = jax_realizations(effort)
     relative_error = _agreed_relative_error(network, count)
+    baselines = _baselines(network, effort)
     contenders = {
         "figure": jax_contender(rician_figure(network), count),
         "one factor": jax_contender(rician_figure(network, rician_db=network.rician_db[:1]), count),
-        **_baselines(network, effort),
+        **baselines,
     }
     timings = in_turn(contenders, effort.repeats)
     steady = timings["figure"]
@@ -58,6 +61,8 @@ def rician_se(effort: Effort, network: RicianNetwork = RICIAN) -> Row:
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["pointwise"].over(steady),
         ratio_numpy_loop=timings["loop"].over(steady),
+        ratio_numpy_strongest=strongest({name: timings[name] for name in baselines}, steady),
+        ceiling_share=ceiling_share(steady, *rician_work(network), effort.repeats),
         further={
             "ratio_numpy_gram": timings["gram"].over(steady),
             "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),

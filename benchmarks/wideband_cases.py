@@ -12,7 +12,7 @@ from jax import lax
 from benchmarks import numpy_wideband
 from benchmarks.blas import set_threads
 from benchmarks.fresh import peak_bytes
-from benchmarks.measures import Effort, basics, each, fresh_measures, jax_contender
+from benchmarks.measures import Effort, basics, each, fresh_measures, jax_contender, strongest
 from benchmarks.numpy_wideband import WidebandDrop
 from benchmarks.report import Row
 from benchmarks.timing import Contender, in_turn, side_by_side
@@ -35,9 +35,10 @@ def wideband_response(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Ro
     found = np.transpose(responses(links).merged(), (3, 1, 0, 2))
     _check("responses", found, numpy_wideband.response_shared(drop))
     calls = effort.drops_at_once // 4
+    baselines = _numpy_contenders("response", network)
     contenders = {
         "jaxmimo": side_by_side(lambda: jax.block_until_ready(responses(links)), 1, calls),
-        **_numpy_contenders("response", network),
+        **baselines,
     }
     timings = in_turn(contenders, effort.repeats)
     steady, floor = timings["jaxmimo"], _floor_microseconds(network, effort.repeats)
@@ -49,6 +50,7 @@ def wideband_response(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Ro
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["pointwise"].over(steady),
         ratio_numpy_loop=timings["loop"].over(steady),
+        ratio_numpy_strongest=strongest({name: timings[name] for name in baselines}, steady),
         further={
             "ratio_to_large_products": steady.microseconds / floor["floor_large_products_us"],
             "ratio_to_small_products": steady.microseconds / floor["floor_small_products_us"],
@@ -71,9 +73,10 @@ def wideband_se(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Row:
     figure = wideband_figure(network)
     estimate = figure(effort.drops_at_once)
     relative_error = np.asarray(estimate.std_error.mean(-1) / estimate.mean.mean(-1)).max()
+    baselines = _numpy_contenders("se", network)
     contenders = {
         "jaxmimo": jax_contender(figure, effort.drops_at_once),
-        **_numpy_contenders("se", network),
+        **baselines,
     }
     timings = in_turn(contenders, effort.repeats)
     steady = timings["jaxmimo"]
@@ -84,6 +87,7 @@ def wideband_se(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Row:
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["pointwise"].over(steady),
         ratio_numpy_loop=timings["loop"].over(steady),
+        ratio_numpy_strongest=strongest({name: timings[name] for name in baselines}, steady),
         further={
             "ratio_numpy_factored": timings["factored"].over(steady),
             "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),

@@ -30,6 +30,8 @@ from jaxmimo import (
 from jaxmimo.cell_free_iqi import CellFreeIQI
 from jaxmimo.core.units import noise_power
 from jaxmimo.distributed_rician import DistributedRician
+from jaxmimo.studies import STUDIES
+from jaxmimo.studies.study import Sampling
 from jaxmimo.wideband_mmwave import WidebandMmwave
 
 Workload = Callable[[int], Estimate]
@@ -164,7 +166,17 @@ def _simulate_wideband(system: WidebandMmwave, drops: int) -> Estimate:
     return jax.block_until_ready(estimate)
 
 
-WORKLOADS: dict[str, Callable[[], Workload]] = {
+def _study(name: str) -> Callable[[int], object]:
+    """A study with its default parameters."""
+    study = STUDIES[name]
+
+    def run(realizations: int) -> object:
+        return study.run(study.parameters(), Sampling(jax.random.key(0), realizations))
+
+    return run
+
+
+WORKLOADS: dict[str, Callable[[], Callable[[int], object]]] = {
     "iqi-aps": lambda: curve(FIGURE_2),
     "iqi-aps-1024": lambda: curve(LARGE),
     "iqi-mismatch": lambda: mismatch_axis(MISMATCH, MISMATCH_AMPLITUDES),
@@ -172,5 +184,6 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "rician-se": lambda: rician_figure(RICIAN),
     "wideband-se": lambda: wideband_figure(WIDEBAND),
     "rician-se-long": lambda: rician_figure(RICIAN, realizations=64 * RICIAN.realizations),
+    **{f"study-{name}": partial(_study, name) for name in STUDIES},
 }
 """Workloads that a fresh process can be asked for by name."""

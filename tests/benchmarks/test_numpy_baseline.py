@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks import numpy_iqi
 from benchmarks.agreement import assert_agreement, exact_curve
-from benchmarks.cases import iqi_aps, iqi_mismatch, memory
+from benchmarks.engine_cases import memory
+from benchmarks.iqi_cases import iqi_aps, iqi_mismatch
 from benchmarks.iqi_network import IqiNetwork
 from benchmarks.measures import Effort
 from benchmarks.report import GOALS, document, print_table, write_json

@@ -75,7 +75,7 @@ def test_se_of_every_design_and_combiner_equals_the_reference():
         links = links_of(paths)
         grid = Grid(jnp.asarray(offsets[0]), jnp.asarray(4e8 / count), count)
         sent = jnp.asarray([0.5, 1.0, 3.0])
-        weakened = links.gains * (1.0 / sent[:, None])
+        weakened = links.gains * (1.0 / sent[None, :, None])
         links = eqx.tree_at(lambda links: links.gains, links, weakened)
         found = se_of_links(
             links, grid, tuple(COMBINERS.values()), tuple(DESIGNS.values()), (2, 5), sent

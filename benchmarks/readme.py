@@ -1,0 +1,89 @@
+"""`python -m benchmarks.readme`: write the performance tables of the README from the results."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxmimo.simulation.results import atomic_path
+
+_ROOT = Path(__file__).resolve().parent.parent
+README = _ROOT / "README.md"
+RESULTS = _ROOT / "benchmarks" / "results"
+_SECTION = re.compile(r"(<!-- speed: begin -->\n).*(<!-- speed: end -->)", re.DOTALL)
+
+FIGURES = ("iqi-aps", "rician-se", "beams-groups", "wideband-se")
+"""Cases of the table: a figure of each system."""
+
+MEASURES = (
+    ("a realization takes", "realizations_per_s", "{:.3g} \u00b5s", lambda rate: 1e6 / rate),
+    (
+        "NumPy that shares draws and work along the figure",
+        "ratio_numpy_shared",
+        "{:.2g}\u00d7",
+        float,
+    ),
+    ("NumPy, point by point", "ratio_numpy_pointwise", "{:.2g}\u00d7", float),
+    ("a NumPy loop over realizations", "ratio_numpy_loop", "{:.2g}\u00d7", float),
+    ("the fastest NumPy we could write", "ratio_numpy_strongest", "{:.2g}\u00d7", float),
+    ("share of its floor", "floor_share", "{:.0f} %", lambda share: 100 * share),
+    ("compilation", "compile_cold_s", "{:.2g} s", float),
+    ("the same, cached", "compile_cached_s", "{:.2g} s", float),
+    ("peak memory", "peak_bytes", "{:.2g} GB", lambda size: size / 1e9),
+)
+"""Row of the table, key of the JSON row, format, and unit."""
+
+
+def tables(results: Sequence[Path]) -> str:
+    """The tables of all result files that hold the figures, in Markdown."""
+    contents = [json.loads(path.read_text()) for path in results]
+    return "\n".join(
+        _table(path, content)
+        for path, content in zip(results, contents, strict=True)
+        if {row["case"] for row in content["rows"]} >= set(FIGURES)
+    )
+
+
+def _table(path: Path, content: dict[str, Any]) -> str:
+    rows = {row["case"]: row for row in content["rows"]}
+    device = content["device"]
+    where = (
+        f"{device['cores']} cores of an {device['processor']}"
+        if device["platform"] == "cpu"
+        else device["kind"]
+    )
+    link = path.relative_to(_ROOT).as_posix()
+    lines = [
+        f"On {where}, {content['date'][:10]}, jax {content['versions']['jax']}, single precision, "
+        f"one run ([all figures]({link})):",
+        "",
+        f"| | {' | '.join(f'`{name}`' for name in FIGURES)} |",
+        f"|---|{'---|' * len(FIGURES)}",
+    ]
+    for title, key, form, unit in MEASURES:
+        values = [rows[name].get(key) for name in FIGURES]
+        cells = ["" if value is None else form.format(unit(value)) for value in values]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def updated(text: str) -> str:
+    """The README with its tables as the results have them."""
+    replaced, count = _SECTION.subn(rf"\g<1>{tables(sorted(RESULTS.glob('*.json')))}\g<2>", text)
+    if count != 1:
+        raise SystemExit(
+            "README.md must hold one pair of `<!-- speed: begin -->` and `<!-- speed: end -->`, "
+            f"but has {count}. Put them where the tables belong."
+        )
+    return replaced
+
+
+def main() -> None:
+    """Write the tables."""
+    with atomic_path(README) as draft:
+        draft.write_text(updated(README.read_text()))
+
+
+if __name__ == "__main__":
+    main()
