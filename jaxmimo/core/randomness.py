@@ -93,7 +93,7 @@ def split_complex_normal(
     if words == 2:
         ((phase, radius),) = blocks
         turn = _signed_fraction32(phase + (quarter_turn << np.uint32(30)))
-        return jnp.sqrt(-jnp.log(_open_unit32(radius))) * sine(turn)
+        return jnp.sqrt(_exponential32(radius)) * sine(turn)
     (phase, radius), (phase_low, radius_low) = blocks
     turn = _signed_fraction32(phase + (quarter_turn << np.uint32(30))) + (
         phase_low.astype(dtype) * 2.0**-64
@@ -183,9 +183,34 @@ def _counter(
     return index
 
 
-def _open_unit32(word: UInt32[Array, "..."]) -> Float[Array, "..."]:
-    """Uniform in (0, 1]; the smallest value 2^-33 puts the tail of the modulus at 4.8."""
-    return (word.astype(jnp.float32) + 0.5) * np.float32(2.0**-32)
+def _exponential32(word: UInt32[Array, "..."]) -> Float[Array, "..."]:
+    r"""$-\ln u$ of $u = (w + 1/2) 2^{-32}$, to 2e-7 of it; the largest, of $2^{-33}$, is 22.9.
+
+    By a polynomial on a mantissa in $[2^{-1/2}, 2^{1/2})$. It takes half of the time of XLA's
+    logarithm, which cannot know that its argument is neither zero nor negative nor not a number.
+    """
+    bits = lax.bitcast_convert_type(word.astype(jnp.float32) + np.float32(0.5), jnp.int32)
+    bits = bits - _ROOT_HALF  # so that the exponent grows at the root of 1/2, not at 1
+    halvings = np.int32(32) - (bits >> np.int32(23))
+    mantissa = lax.bitcast_convert_type((bits & np.int32(0x7FFFFF)) + _ROOT_HALF, jnp.float32)
+    beyond_one = mantissa - np.float32(1.0)
+    slope = jnp.full_like(beyond_one, _LOGARITHM[-1])
+    for coefficient in _LOGARITHM[-2::-1]:
+        slope = slope * beyond_one + coefficient
+    return halvings.astype(jnp.float32) * np.float32(np.log(2.0)) - beyond_one * slope
+
+
+def _logarithm_polynomial(terms: int) -> tuple[np.float32, ...]:
+    """Coefficients of ln(1 + x) / x for 1 + x from the root of 1/2 to that of 2."""
+    low, high = 0.5**0.5 - 1.0, 2.0**0.5 - 1.0
+    points = np.cos(np.pi * (2 * np.arange(terms) + 1) / (2 * terms))  # Chebyshev's
+    x = 0.5 * (high + low) + 0.5 * (high - low) * points
+    solution = np.linalg.solve(x[:, None] ** np.arange(terms), np.log1p(x) / x)
+    return tuple(np.float32(coefficient) for coefficient in solution)
+
+
+_ROOT_HALF = np.float32(0.5**0.5).view(np.int32)
+_LOGARITHM = _logarithm_polynomial(9)
 
 
 def _signed_fraction32(word: UInt32[Array, "..."]) -> Float[Array, "..."]:

@@ -324,3 +324,16 @@ def test_positions_pick_numbers_of_the_row():
     row = complex_normal(key, (60,))
     positions = np.array([[3, 0, 59], [7, 7, 31]])
     np.testing.assert_array_equal(complex_normal(key, (2, 3), positions=positions), row[positions])
+
+
+def test_exponential_of_a_word_is_accurate():
+    random = np.random.default_rng(0)
+    ends = np.arange(1000, dtype=np.uint32)
+    powers = (2.0 ** np.arange(32)).astype(np.uint32)
+    words = np.concatenate([random.integers(0, 2**32, 10**6, np.uint32), ends, ~ends, powers])
+    rounded = (words.astype(np.float32) + np.float32(0.5)).astype(float)  # as in single precision
+    exact = -np.log(rounded * 2.0**-32)
+    found = np.asarray(randomness._exponential32(jnp.asarray(words)))
+    np.testing.assert_allclose(found, exact, rtol=2e-7)
+    assert found.min() == 0.0
+    assert found.max() == pytest.approx(33 * np.log(2))
