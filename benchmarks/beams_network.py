@@ -1,5 +1,6 @@
 """The cell of system 3 that is measured, and its drops."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -8,8 +9,9 @@ import numpy as np
 from jax import Array, lax
 
 from benchmarks.numpy_beams import BeamsDrop
+from benchmarks.numpy_beams_figure import FigureDrop
 from jaxmimo import beamforming_3d as b3
-from jaxmimo.systems.beamforming_3d.cell import channel_factors
+from jaxmimo.systems.beamforming_3d.cell import channel_factors, make_cells
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class BeamsNetwork:
         azimuth_groups: Values of G.
         elevation_groups: L.
         drops: Drops of which the deterministic equivalent is taken in one kernel.
+        realizations: Fading realizations per drop of the figure.
     """
 
     azimuth_antennas: int = 64
@@ -31,6 +34,7 @@ class BeamsNetwork:
     azimuth_groups: tuple[int, ...] = (4, 8, 16, 32, 64)
     elevation_groups: int = 4
     drops: int = 64
+    realizations: int = 64
 
     def system(self, azimuth_groups: int) -> b3.Beamforming3D:
         """The cell, split into G subsectors."""
@@ -44,6 +48,12 @@ class BeamsNetwork:
 
 
 BEAMS = BeamsNetwork()
+
+TWO_STAGE = (b3.all_groups, b3.adjacent_groups, b3.own_group)
+"""SLNR precoding by the groups that leakage is counted to, as the figure has it."""
+
+SCHEMES = (*TWO_STAGE, b3.generalized_mrt)
+"""All schemes of the figure, in the order of the baselines' results."""
 
 
 @eqx.filter_jit
@@ -67,6 +77,30 @@ def numpy_drop(system: b3.Beamforming3D, users: b3.Users) -> BeamsDrop:
         azimuth_groups=system.azimuth_groups,
         elevation_groups=system.elevation_groups,
         alpha=1.0,
+    )
+
+
+def numpy_figure_drop(
+    system: b3.Beamforming3D, users: b3.Users, azimuth_groups: Sequence[int]
+) -> FigureDrop:
+    """The same drop of the whole figure for NumPy: `TWO_STAGE` schemes, then generalized MRT.
+
+    Covariances, their factors in beams, groups and masks all come from jaxmimo. Making them is not
+    timed for NumPy, while jaxmimo is timed with them for every drop, which flatters NumPy.
+    """
+    cells = make_cells(system, users, tuple(azimuth_groups))
+    factors, mrt = channel_factors(cells[0]), b3.generalized_mrt(cells[0])
+    masks = [[scheme(cell).counted for scheme in TWO_STAGE] for cell in cells]
+    return FigureDrop(
+        azimuth=np.array(factors.azimuth),
+        elevation=np.array(factors.elevation),
+        azimuth_groups=tuple(azimuth_groups),
+        elevation_groups=system.elevation_groups,
+        azimuth_group=np.array([cell.groups.azimuth for cell in cells]),
+        elevation_group=np.array([cell.groups.elevation for cell in cells]),
+        counted=np.array(masks),
+        mrt_azimuth=np.array(mrt.azimuth),
+        mrt_elevation=np.array(mrt.elevation),
     )
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.beams_network import BEAMS, SCHEMES, BeamsNetwork
 from benchmarks.iqi_network import (
     FIGURE_2,
     LARGE,
@@ -20,6 +21,7 @@ from benchmarks.wideband_network import WIDEBAND, WidebandNetwork
 from jaxmimo import (
     Estimate,
     IQImbalance,
+    beamforming_3d,
     cell_free_iqi,
     distributed_rician,
     mmse_combiner,
@@ -176,6 +178,23 @@ def _study(name: str) -> Callable[[int], object]:
     return run
 
 
+def beams_figure(network: BeamsNetwork) -> Workload:
+    """Mean sum rate of all numbers of groups and schemes, from the same draws."""
+    return partial(_simulate_beams, network)
+
+
+def _simulate_beams(network: BeamsNetwork, realizations: int) -> Estimate:
+    estimate = beamforming_3d.simulate_sum_rate(
+        jax.random.key(0),
+        network.system(network.azimuth_groups[0]),
+        scheme=SCHEMES,
+        azimuth_groups=network.azimuth_groups,
+        drops=realizations // network.realizations,
+        realizations=network.realizations,
+    )
+    return jax.block_until_ready(estimate)
+
+
 WORKLOADS: dict[str, Callable[[], Callable[[int], object]]] = {
     "iqi-aps": lambda: curve(FIGURE_2),
     "iqi-aps-1024": lambda: curve(LARGE),
@@ -183,6 +202,7 @@ WORKLOADS: dict[str, Callable[[], Callable[[int], object]]] = {
     "small": lambda: largest(SMALL),
     "rician-se": lambda: rician_figure(RICIAN),
     "wideband-se": lambda: wideband_figure(WIDEBAND),
+    "beams-groups": lambda: beams_figure(BEAMS),
     "rician-se-long": lambda: rician_figure(RICIAN, realizations=64 * RICIAN.realizations),
     **{f"study-{name}": partial(_study, name) for name in STUDIES},
 }

@@ -13,6 +13,9 @@ from jaxmimo.studies import (
     rician_se,
     rician_zf_mmse,
     squint_gain,
+    tune_groups,
+    tune_power_iqi,
+    tune_power_rician,
     wideband_correlation,
     wideband_se,
 )
@@ -33,6 +36,9 @@ _MODULES = (
     cyclic_prefix,
     wideband_correlation,
     wideband_se,
+    tune_power_iqi,
+    tune_power_rician,
+    tune_groups,
 )
 
 STUDIES: dict[str, Study] = {module.STUDY.name: module.STUDY for module in _MODULES}

@@ -58,22 +58,27 @@ def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
         curve = dataset.sel(search=search)
         mean, error = curve.shortfall_by_step.values, curve.shortfall_by_step_std_error.values
         shown = mean > _LEAST_SHOWN
-        style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
-        ax.errorbar(
-            dataset.step.values[shown],
-            mean[shown],
-            yerr=ERROR_BAR * error[shown],
+        color = PALETTE[i % len(PALETTE)]
+        steps, mean, half = dataset.step.values[shown], mean[shown], ERROR_BAR * error[shown]
+        # Bands, since bars of many steps down to zero would hide the curves.
+        ax.fill_between(
+            steps, np.maximum(mean - half, _LEAST_SHOWN), mean + half, color=color, alpha=0.12, lw=0
+        )
+        ax.plot(
+            steps,
+            mean,
             label=str(search),
+            color=color,
+            marker=MARKERS[i % len(MARKERS)],
             linewidth=1.2,
-            elinewidth=1.0,
             markersize=4.0,
             markerfacecolor="white",
-            **style,
         )
     # Linear up to the first step, so that the start has its place on the axis.
     ax.set_xscale("symlog", linthresh=1.0)
     ax.set_xlim(left=0.0)
     ax.set_yscale("log")
+    ax.set_ylim(bottom=_LEAST_SHOWN)  # intervals that include zero would go on for ever
     ax.set(xlabel=axis_label(dataset.step), ylabel=axis_label(dataset.shortfall_by_step))
     legend_beside(ax, "with 95 % intervals\nover networks")
     return ax

@@ -1,9 +1,9 @@
 r"""Sets that a search stays in, whatever its steps, each as the image of all real coordinates.
 
-Sines, not sigmoids: a limit is reached at finite coordinates, and there the objective of the
-coordinates is as smooth as elsewhere, so that a quasi-Newton method converges to it fast. The price
-is that slopes vanish at the limits. Searches therefore start a little inside, and certificates
-are told from slopes in the set, not from those of its coordinates.
+Sines and squares, not sigmoids: a limit is reached at finite coordinates, and there the objective
+of the coordinates is as smooth as elsewhere, so that a quasi-Newton method converges to it fast.
+The price is that slopes vanish at the limits. Searches therefore start a little inside, and
+certificates are told from slopes in the set, not from those of its coordinates.
 """
 
 from typing import Protocol, runtime_checkable
@@ -16,7 +16,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, PyTree
 
-from jaxmimo.core.checks import is_traced, real_array, require
+from jaxmimo.core.checks import is_traced, real_array, real_number, require
 from jaxmimo.core.sinc import sinc
 
 _NUDGE = 0.01
@@ -89,6 +89,45 @@ class PowerLimits(eqx.Module):
     def gain(self, point: Float[Array, "*users"], slope: Float[Array, "*users"]) -> Array:
         """Each power goes to the end that its slope points to."""
         return jnp.sum(jnp.maximum(slope * (self.limit - point), -slope * point))
+
+
+class TotalPower(eqx.Module):
+    r"""Powers of at least zero that sum up to at most a budget.
+
+    $$p_k = P\, x_k^2 / \sum_{j=0}^K x_j^2, \qquad k = 1, \dots, K$$
+    Coordinate 0 stands for what is left of the budget: at zero nothing is.
+
+    Args:
+        budget: $P$ [W], or the number of users for shares of which ones are the equal split.
+
+    Raises:
+        ValueError: If the budget is negative, not finite, or not one number.
+    """
+
+    budget: Float[Array, ""]
+
+    def __init__(self, budget: ArrayLike) -> None:
+        self.budget = real_number("budget", budget)
+
+    def point(self, coordinates: Float[Array, " users_and_rest"]) -> Float[Array, " users"]:
+        """Powers [W]."""
+        shares = coordinates**2
+        total = jnp.sum(shares)
+        return self.budget * shares[1:] / jnp.where(total > 0, total, 1.0)
+
+    def coordinates(self, point: Float[Array, " users"]) -> Float[Array, " users_and_rest"]:
+        """Roots of shares, a little away from zero."""
+        over = jnp.sum(point) - self.budget
+        rounding = 8 * jnp.finfo(point.dtype).eps * self.budget
+        allowed = jnp.all(point >= 0) & (over <= rounding)
+        _check(point, allowed, "of at least 0 and sum up to at most the budget")
+        parts = jnp.concatenate([-over[None], point])
+        shares = parts / jnp.where(self.budget > 0, self.budget, 1.0)
+        return jnp.sqrt(jnp.maximum(shares, _NUDGE**2))
+
+    def gain(self, point: Float[Array, " users"], slope: Float[Array, " users"]) -> Array:
+        """All of the budget goes to the power of the largest slope, if any is above zero."""
+        return self.budget * jnp.maximum(jnp.max(slope), 0.0) - jnp.sum(slope * point)
 
 
 class ApPowerBudget(eqx.Module):

@@ -1,4 +1,6 @@
-r"""Max-min powers of the cell-free downlink with matched hardware: a certified fixed point.
+r"""Powers of the cell-free downlink: max-min by a certified fixed point, and the usual heuristic.
+
+The fixed point is for matched hardware.
 
 In amplitudes $a_{mk}$, with $\|a_m\| \le 1$ for each AP, the SINR of maximum ratio is
 $\tau_k^2 = s_k^2 / n_k^2$,
@@ -23,14 +25,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxmimo.core.checks import is_traced, positive_integer, positive_number, require
+from jaxmimo.core.checks import is_traced, positive_integer, positive_number, real_array, require
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI
 from jaxmimo.tuning.ascent import Maximum
+from jaxmimo.tuning.domains import ApPowerBudget
 
 _LEAST_RATIO = 1e-6
 """Of a user's amplitude ratio to the mean, lest the weight of one whom nobody hears drown all."""
+_LEAST_SIZE = 1e-3
+"""Of what an AP spends, as the unit of its coordinates."""
 
 
 def max_min_downlink(
@@ -76,6 +82,64 @@ def max_min_downlink(
     gain = system.ap_antennas * jnp.sqrt(signal) * equal * system.beta
     share = system.prelog * system.user_antennas / math.log(2.0)
     return _balance(gain, system.data_snr * system.beta, share, tolerance, max_steps)
+
+
+def fractional_split(
+    gain: Float[Array, "aps users"], *, exponent: ArrayLike = 0.5
+) -> Float[Array, "aps users"]:
+    r"""Amplitudes of fractional power control: every AP favours those whom it is near.
+
+    $$a_{mk}^2 = \beta_{mk}^\nu \Big/ \sum_j \beta_{mj}^\nu$$
+
+    An AP gives no power to a user who does not hear it, and splits equally where nobody does.
+
+    Args:
+        gain: $\beta_{mk} \ge 0$, large-scale gains [linear, any scale].
+        exponent: $\nu$; 0 is the equal split, and the larger, the more is for the nearest user.
+
+    Raises:
+        ValueError: If a gain is negative or not finite.
+
+    References:
+        Demir, Björnson, Sanguinetti, "Foundations of User-Centric Cell-Free Massive MIMO", 2021,
+        Section 7.2, where $\nu = 1/2$ serves well with distributed precoding.
+    """
+    gain = real_array("gain", gain, minimum=0.0)
+    strongest = jnp.max(gain, axis=1, keepdims=True)
+    relative = jnp.where(strongest > 0, gain / jnp.where(strongest > 0, strongest, 1.0), 1.0)
+    heard = relative > 0
+    weight = jnp.where(heard, jnp.where(heard, relative, 1.0) ** jnp.asarray(exponent), 0.0)
+    return jnp.sqrt(jnp.where(heard, weight, 1.0) / jnp.sum(weight, 1, keepdims=True)) * heard
+
+
+class ScaledApBudget(eqx.Module):
+    """The set of `ApPowerBudget`, in coordinates in which no AP is steeper than the others by far.
+
+    An AP next to a user needs a hundredth of the amplitude of others, and a hundredth of their
+    steps. Where gains span many orders of magnitude, searches take 50 steps in these coordinates,
+    and do not end within 400 without.
+
+    Args:
+        amplitudes: An allocation (aps, users) in which every AP spends about what is right, such
+            as that of `max_min_downlink`.
+    """
+
+    size: Float[Array, " aps"]
+
+    def __init__(self, amplitudes: Float[Array, "aps users"]) -> None:
+        self.size = jnp.sqrt(jnp.maximum(jnp.sum(amplitudes**2, 1), _LEAST_SIZE**2))
+
+    def point(self, coordinates: Float[Array, "aps users"]) -> Float[Array, "aps users"]:
+        """Amplitudes."""
+        return ApPowerBudget().point(coordinates * self.size[:, None])
+
+    def coordinates(self, point: Float[Array, "aps users"]) -> Float[Array, "aps users"]:
+        """Those of `ApPowerBudget`, in units of the sizes."""
+        return ApPowerBudget().coordinates(point) / self.size[:, None]
+
+    def gain(self, point: Float[Array, "aps users"], slope: Float[Array, "aps users"]) -> Array:
+        """That of `ApPowerBudget`, since the set is the same."""
+        return ApPowerBudget().gain(point, slope)
 
 
 class _State(eqx.Module):

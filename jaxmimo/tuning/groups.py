@@ -17,6 +17,7 @@ $1 / (1 + c \delta)$ of leakage falls about evenly with $\nu$, where a weight of
 give nearly all of it for a tenth of the time.
 """
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,17 +31,51 @@ from jaxmimo.systems.beamforming_3d import Cell, Groups, TwoStageSLNR, adjacent_
 from jaxmimo.systems.beamforming_3d.schemes import Scheme, stream_in_the_limit
 from jaxmimo.transceiver.grouping import captured
 
-_TEMPERATURES = np.geomspace(1.0, 0.1, 20)
+_TEMPERATURES = np.geomspace(1.0, 0.1, 10)
 """Of the softmax, one for each step of gradient. Greedy moves after twice as many end no better."""
 _RATE = 0.5
 """Learning rate of the logits; each may change by about this in a step."""
 _LEAST_GAIN = 1e-4
-"""Relative gain from which on a greedy move counts: above the errors of single precision."""
+"""Relative gain from which on a greedy move counts: above usual errors of single precision."""
 _ROUNDS = 30
 """Rounds of greedy moves after which to stop in any case; three or four are usual."""
 
 
-def tune_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> Groups:
+class GroupSearch(eqx.Module):
+    """What a search for groups found.
+
+    Attributes:
+        groups: The best groups seen.
+        sum_rate: Their sum rate, by the equivalent [bit/s/Hz].
+        history: Sum rate of the best groups so far, at the start and after each step; constant
+            after the last step.
+    """
+
+    groups: Groups
+    sum_rate: Float[Array, "*batch"]
+    history: Float[Array, "*batch steps"]
+
+
+class TunedGroups(eqx.Module):
+    """What `tune_groups` found, and how.
+
+    Attributes:
+        groups: The best groups.
+        sum_rate: Their sum rate, by the equivalent [bit/s/Hz].
+        greedy: Greedy moves from the groups of the cell.
+        annealed: Annealing.
+        polished: Greedy moves from the annealed groups.
+    """
+
+    groups: Groups
+    sum_rate: Float[Array, "*batch"]
+    greedy: GroupSearch
+    annealed: GroupSearch
+    polished: GroupSearch
+
+
+@eqx.filter_jit
+def tune_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> TunedGroups:
     """The best groups found for a cell: never worse than those it has, by the equivalent.
 
     Greedy moves from the groups of the cell and from annealed ones; the better of both. One cell,
@@ -53,14 +88,14 @@ def tune_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> Groups:
     Raises:
         ValueError: If the scheme is no two-stage one.
     """
-    starts = _pairs(cell.groups), _pairs(annealed_groups(cell, scheme=scheme))
-
-    def improved(start: Array) -> Array:
-        return _pairs(greedy_groups(cell.with_groups(_groups(cell, start)), scheme=scheme))
-
-    found = jnp.concatenate([starts[0][None], jax.vmap(improved)(jnp.stack(starts))])
-    rates = jax.vmap(lambda pair: _sum_rate(cell, pair, scheme))(found)
-    return _groups(cell, found[jnp.argmax(rates)])
+    annealed = annealed_groups(cell, scheme=scheme)
+    starts = jax.tree.map(lambda *each: jnp.stack(each), cell.groups, annealed.groups)
+    # One after the other, since side by side both would take as many turns as the longer.
+    both = lax.map(lambda start: greedy_groups(cell.with_groups(start), scheme=scheme), starts)
+    greedy, polished, best = (
+        jax.tree.map(lambda leaf, i=i: leaf[i], both) for i in (0, 1, jnp.argmax(both.sum_rate))
+    )
+    return TunedGroups(best.groups, best.sum_rate, greedy, annealed, polished)
 
 
 def soft_rates(
@@ -101,11 +136,12 @@ def soft_rates(
     return jnp.sum(shares.T * spectral_efficiency(own / (1.0 + others[None])), 0)
 
 
-def annealed_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> Groups:
+@eqx.filter_jit
+def annealed_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> GroupSearch:
     """Groups from soft shares that gradient ascent of the sum of `soft_rates` hardens.
 
     Shares are the softmax of logits over a temperature that falls; Adam moves the logits, from
-    equal shares. The groups at the end are those of the largest shares.
+    equal shares. After each step, groups are those of the largest shares; the best ones count.
 
     Args:
         cell: The cell; the groups of its users do not matter.
@@ -123,20 +159,23 @@ def annealed_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> Groups:
     def step(state: tuple, temperature: Array) -> tuple:
         logits, moments = state
         change, moments = optimizer.update(jax.grad(loss)(logits, temperature), moments)
-        return (optax.apply_updates(logits, change), moments), None
+        logits = logits + change
+        return (logits, moments), jnp.argmax(logits, 1)
 
     temperatures = jnp.asarray(_TEMPERATURES, start.dtype)
-    (logits, _), _ = lax.scan(step, (start, optimizer.init(start)), temperatures)
-    return _groups(cell, jnp.argmax(logits, 1))
+    _, pairs = lax.scan(step, (start, optimizer.init(start)), temperatures)
+    pairs = jnp.concatenate([jnp.argmax(start, 1)[None], pairs])
+    rates = lax.map(lambda pair: _sum_rate(cell, pair, scheme), pairs)
+    best = jnp.argmax(rates)
+    return GroupSearch(_groups(cell, pairs[best]), rates[best], lax.cummax(rates))
 
 
-def greedy_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> Groups:
+@eqx.filter_jit
+def greedy_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> GroupSearch:
     """Groups from which no move of one user raises the equivalent of the sum rate notably.
 
-    User after user is moved to its best pair, in rounds, from the groups of the cell. All moves of
-    a user are judged at once, by what they change: its own stream, which takes one equivalent per
-    pair, and of the others those streams whose precoders begin or cease to count leakage to it,
-    which take one per user. So nothing is approximated, and little computed twice.
+    User after user is moved to its best pair, in rounds, from the groups of the cell. A step is the
+    turn of one user.
 
     Args:
         cell: The cell.
@@ -146,35 +185,58 @@ def greedy_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> Groups:
         ValueError: If the scheme is no two-stage one.
     """
     near = _neighbours(cell, scheme)
-    users, pairs = jnp.arange(cell.num_users), jnp.arange(len(near))
-    streams = jax.vmap(_stream, (None, 0, 0, 0))
+    num_users = cell.num_users
 
     def goes_on(state: tuple) -> Array:
-        turn, unmoved, _, _ = state
-        return (unmoved < users.size) & (turn < _ROUNDS * users.size)
+        turn, unmoved, *_ = state
+        return (unmoved < num_users) & (turn < _ROUNDS * num_users)
 
     def move_one(state: tuple) -> tuple:
-        turn, unmoved, pair, powers = state
-        user = turn % users.size
-        counted = near[pair[:, None], pair[None]]
-        flipped = jnp.where((users == user)[None], 1.0 - counted, counted)
-        others = streams(cell, users, flipped, pair)
-        own = streams(cell, jnp.full_like(pairs, user), near[:, pair], pairs)
-
-        def after(to: Array, own: Array) -> Array:
-            flips = near[pair, to] != counted[:, user]
-            return jnp.where(flips[:, None], others, powers).at[user].set(own)
-
-        possible = jax.vmap(after)(pairs, own)
+        turn, unmoved, pair, powers, history = state
+        user = turn % num_users
+        possible = _powers_after_moves(cell, near, pair, powers, user)
         rates = jax.vmap(_sum_of_powers)(possible)
-        best = jnp.argmax(rates)
+        best = jnp.argmax(rates).astype(pair.dtype)
         moves = rates[best] > (1.0 + _LEAST_GAIN) * rates[pair[user]]
         to = jnp.where(moves, best, pair[user])
-        return turn + 1, jnp.where(moves, 1, unmoved + 1), pair.at[user].set(to), possible[to]
+        unmoved = jnp.where(moves, 1, unmoved + 1)
+        history = history.at[turn + 1].set(rates[to])
+        return turn + 1, unmoved, pair.at[user].set(to), possible[to], history
 
     start = _pairs(cell.groups)
-    powers = streams(cell, users, near[start[:, None], start[None]], start)
-    return _groups(cell, lax.while_loop(goes_on, move_one, (0, 0, start, powers))[2])
+    powers = _streams(cell, jnp.arange(num_users), near[start[:, None], start[None]], start)
+    history = jnp.zeros(_ROUNDS * num_users + 1).at[0].set(_sum_of_powers(powers))
+    *_, pair, _, history = lax.while_loop(goes_on, move_one, (0, 0, start, powers, history))
+    history = lax.cummax(history)  # turns that were not taken have the last sum rate, too
+    return GroupSearch(_groups(cell, pair), history[-1], history)
+
+
+def _powers_after_moves(
+    cell: Cell,
+    near: Float[Array, "pairs pairs"],
+    pair: Int[Array, " users"],
+    powers: Float[Array, "streams users"],
+    user: Array,
+) -> Float[Array, "pairs streams users"]:
+    """Powers at which users receive all streams once one user has moved to each of the pairs.
+
+    They differ by what the move changes: the user's own stream, which takes one equivalent per
+    pair, and of the others those whose precoders begin or cease to count leakage to it, which take
+    one per user. So nothing is approximated, and little computed twice.
+    """
+    users, pairs = jnp.arange(pair.size), jnp.arange(len(near))
+    counted = near[pair[:, None], pair[None]]
+    flipped = jnp.where((users == user)[None], 1.0 - counted, counted)
+    streams = jnp.concatenate([users, jnp.full_like(pairs, user)])
+    weights = jnp.concatenate([flipped, near[:, pair]])
+    changed = _streams(cell, streams, weights, jnp.concatenate([pair, pairs]))
+    others, own = jnp.split(changed, [pair.size])
+
+    def after(to: Array, own: Array) -> Array:
+        flips = near[pair, to] != counted[:, user]
+        return jnp.where(flips[:, None], others, powers).at[user].set(own)
+
+    return jax.vmap(after)(pairs, own)
 
 
 def _neighbours(cell: Cell, scheme: Scheme) -> Float[Array, "pairs pairs"]:
@@ -212,6 +274,9 @@ def _stream(
     return stream_in_the_limit(cell, user, counted, pair // regions, pair % regions)
 
 
+_streams = jax.vmap(_stream, (None, 0, 0, 0))
+
+
 def _sum_rate(cell: Cell, pair: Int[Array, " users"], scheme: Scheme) -> Float[Array, ""]:
     return jnp.sum(scheme(cell.with_groups(_groups(cell, pair))).rates_in_the_limit())
 
@@ -230,6 +295,6 @@ def _pairs(groups: Groups) -> Int[Array, " users"]:
 
 def _groups(cell: Cell, pair: Int[Array, " users"]) -> Groups:
     """Groups of users, with the numbers of groups of the cell."""
-    counts = cell.groups.azimuth_groups, cell.groups.elevation_groups
+    regions = cell.groups.elevation_groups
     pair = pair.astype(jnp.int32)
-    return Groups(pair // counts[1], pair % counts[1], *counts)
+    return Groups(pair // regions, pair % regions, cell.groups.azimuth_groups, regions)

@@ -4,6 +4,8 @@ A function here is a `jax.tree_util.Partial` over arrays, so that one compilatio
 networks of a shape, and networks batch by `jax.vmap` over the function's leaves.
 """
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
@@ -12,6 +14,9 @@ from jaxtyping import Float, Key
 
 from jaxmimo.core.checks import require
 from jaxmimo.systems import distributed_rician, wideband_mmwave
+from jaxmimo.systems.beamforming_3d import Cell, adjacent_groups
+from jaxmimo.systems.beamforming_3d.schemes import Scheme
+from jaxmimo.systems.beamforming_3d.shares import rates_by_shares
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI, closed_form_se
 from jaxmimo.systems.distributed_rician import DistributedRician
 from jaxmimo.systems.wideband_mmwave import WidebandMmwave
@@ -53,6 +58,25 @@ def with_amplitudes(
 def equal_split(system: CellFreeIQI) -> Float[Array, "aps users"]:
     """Amplitudes that split the power of each AP equally, as the paper does."""
     return jnp.full(system.beta.shape[-2:], system.num_users**-0.5)
+
+
+def cell_se(cell: Cell, scheme: Scheme = adjacent_groups) -> Callable[[Array], Array]:
+    r"""Rate of each user of a cell as a function of the shares (users,) of its streams' powers.
+
+    Ones are the equal split, and `TotalPower(num_users)` are all splits of as much power. Rates are
+    deterministic equivalents: what does not depend on shares is computed once, here. What is left
+    costs next to nothing for two-stage schemes; for generalized MRT it is an integral over
+    determinants, thousands of times slower. Evaluate what is found on fading, by `sum_rate` or
+    `user_rates` with the scheme `with_shares(scheme, shares)`.
+
+    Args:
+        cell: The cell, of `make_cell`.
+        scheme: Downlink scheme that has a deterministic equivalent.
+
+    Raises:
+        ValueError: If the scheme has none, such as full-dimension precoding.
+    """
+    return rates_by_shares(scheme(cell))
 
 
 def uplink_se(

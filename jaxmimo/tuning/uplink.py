@@ -1,8 +1,12 @@
-"""Powers of uplinks: the usual heuristic, and the max-min optimum by fixed point."""
+"""Max-min powers by fixed point, and the usual heuristic for uplinks.
+
+Powers have a limit each in an uplink, and a budget together in the downlink of a cell.
+"""
 
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -16,7 +20,7 @@ _LEAST_SINR = 1e-12
 
 
 class BalancedPowers(eqx.Module):
-    """Powers at which all users have the same SE, and one of them its limit.
+    """Powers at which all users have the same SE, as large as the limit allows.
 
     Attributes:
         powers: Power of each user [W].
@@ -68,13 +72,53 @@ def balanced_powers(
         limit.ndim == 1 and (is_traced(limit) or bool(np.all(np.asarray(limit) > 0))),
         f"`limit` must hold one positive power per user, but is {limit}. Leave out silent users.",
     )
-    return _fixed_point(se, limit, tolerance, max_steps)
+    return _fixed_point(se, limit, jnp.max, tolerance, max_steps)
+
+
+def balanced_split(
+    se: Callable[[Array], Array],
+    budget: ArrayLike,
+    num_users: int,
+    *,
+    tolerance: float = 1e-3,
+    max_steps: int = 500,
+) -> BalancedPowers:
+    r"""Max-min powers that sum up to a budget, as in the downlink of a cell, without a gradient.
+
+    The steps of `balanced_powers`, scaled until powers sum up to the budget; what it says about the
+    gap holds for the same reason. For $\mathrm{SINR}_k = p_k / (\sum_{u \ne k} c_{ku} p_u + n_k)$
+    these are the powers of the Perron eigenvector that Schubert and Boche found.
+
+    Args:
+        se: From powers (users,) to the SE of each user [bit/s/Hz], such as `cell_se`.
+        budget: Sum of all powers [W], or the number of users for shares as of `cell_se`.
+        num_users: How many users there are.
+        tolerance: Spread of the SEs to stop at, over the largest.
+        max_steps: Steps after which to stop in any case.
+
+    Raises:
+        ValueError: If the budget is not positive.
+
+    References:
+        Schubert, Boche, "Solution of the multiuser downlink beamforming problem with individual
+        SINR constraints", IEEE Trans. Vehicular Technology 2004.
+    """
+    positive_number("tolerance", tolerance)
+    positive_integer("max_steps", max_steps)
+    limit = jnp.full(positive_integer("num_users", num_users), positive_number("budget", budget))
+    return _fixed_point(se, limit, jax.nn.logsumexp, tolerance, max_steps)
 
 
 @eqx.filter_jit
 def _fixed_point(
-    se: Callable[[Array], Array], limit: Array, tolerance: float, max_steps: int
+    se: Callable[[Array], Array],
+    limit: Array,
+    log_size: Callable[[Array], Array],
+    tolerance: float,
+    max_steps: int,
 ) -> BalancedPowers:
+    """Balanced powers, of which the logarithms over the limit have the size zero."""
+
     def balanced(rates: Array) -> Array:
         return jnp.max(rates) - jnp.min(rates) <= tolerance * jnp.max(rates)
 
@@ -86,10 +130,12 @@ def _fixed_point(
         steps, log_share, rates = state
         sinr = jnp.maximum(jnp.expm1(rates * np.log(2.0)), _LEAST_SINR)
         log_share = log_share - 0.5 * jnp.log(sinr)
-        log_share = log_share - jnp.max(log_share)
+        log_share = log_share - log_size(log_share)
         return steps + 1, log_share, se(limit * jnp.exp(log_share))
 
-    start = jnp.asarray(0), jnp.zeros_like(limit), se(limit)
+    equal = jnp.zeros_like(limit)
+    equal = equal - log_size(equal)
+    start = jnp.asarray(0), equal, se(limit * jnp.exp(equal))
     steps, log_share, rates = lax.while_loop(goes_on, advance, start)
     return BalancedPowers(limit * jnp.exp(log_share), rates, steps, balanced(rates))
 

@@ -39,6 +39,11 @@ SMALL = {
         "num_aps": 4, "ap_antennas": (4,), "bandwidth_mhz": (100.0,), "num_users": 2,
         "subcarriers": 2,
     },
+    "tune-power-iqi": {"num_aps": 4, "num_users": 2},
+    "tune-power-rician": {"num_aps": 4, "num_users": 2, "fading_realizations": 16, "max_rounds": 2},
+    "tune-groups": {
+        **CELL, "azimuth_groups": (2, 4), "elevation_groups": (2, 1), "fading_realizations": 4
+    },
 }  # fmt: skip
 QUICK = ("iqi-mismatch", "squint-gain")
 """Studies that compile fast; the others are for the slow tests."""

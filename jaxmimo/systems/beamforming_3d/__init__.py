@@ -17,6 +17,7 @@ from jaxmimo.systems.beamforming_3d.schemes import (
     generalized_mrt,
     own_group,
 )
+from jaxmimo.systems.beamforming_3d.shares import SharedPower, with_shares
 from jaxmimo.systems.beamforming_3d.simulation import (
     deterministic_sum_rate,
     equivalent_sample,
@@ -25,6 +26,7 @@ from jaxmimo.systems.beamforming_3d.simulation import (
     sum_rate,
 )
 from jaxmimo.systems.beamforming_3d.system import Beamforming3D, Users, draw_users
+from jaxmimo.systems.beamforming_3d.user_rates import user_rates
 from jaxmimo.transceiver.grouping import overall, per_direction
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "FixedPrecoders",
     "FullDimension",
     "Groups",
+    "SharedPower",
     "TwoStageSLNR",
     "Users",
     "adjacent_groups",
@@ -53,4 +56,6 @@ __all__ = [
     "rate_sample",
     "simulate_sum_rate",
     "sum_rate",
+    "user_rates",
+    "with_shares",
 ]

@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.tree_util import Partial
 from jaxtyping import Bool, Complex, Float, Int
 
 from jaxmimo.channel.karhunen_loeve import karhunen_loeve
@@ -130,14 +131,21 @@ class TwoStageSLNR(eqx.Module):
         counted = self.counted.astype(h.real.dtype)
         return jax.vmap(of_stream)(users, counted, groups.azimuth, groups.elevation)
 
-    def rates_in_the_limit(self) -> Float[Array, " users"]:
-        """Theorem 1."""
+    def powers_in_the_limit(self) -> Float[Array, "streams users"]:
+        """Deterministic equivalents of the powers over the noise, Theorem 1."""
         groups = self.cell.groups
         users = jnp.arange(self.cell.num_users)
         counted = self.counted.astype(self.cell.snr.dtype)
         of_streams = jax.vmap(stream_in_the_limit, (None, 0, 0, 0, 0))
-        powers = of_streams(self.cell, users, counted, groups.azimuth, groups.elevation)
-        return spectral_efficiency(sinr_of_powers(powers))
+        return of_streams(self.cell, users, counted, groups.azimuth, groups.elevation)
+
+    def rates_in_the_limit(self) -> Float[Array, " users"]:
+        """Theorem 1."""
+        return spectral_efficiency(sinr_of_powers(self.powers_in_the_limit()))
+
+    def rates_by_shares(self) -> Partial:
+        """Theorem 1 as a function of the shares (users,) that the streams have of the power."""
+        return Partial(_rates_of_shares, self.powers_in_the_limit())
 
 
 class FixedPrecoders(eqx.Module):
@@ -164,6 +172,14 @@ class FixedPrecoders(eqx.Module):
 
     def rates_in_the_limit(self) -> Float[Array, " users"]:
         """Ergodic rates without approximation, since the gains are Gaussian."""
+        return ergodic_rates(self._gains())
+
+    def rates_by_shares(self) -> Partial:
+        """The same as a function of the shares (users,) that the streams have of the power."""
+        return Partial(_ergodic_rates_of_shares, self._gains())
+
+    def _gains(self) -> Float[Array, "users streams streams"]:
+        """Covariances of the gains of all streams to each user, over the noise."""
 
         def gains(covariances: Array, precoders: Array) -> Array:
             return jnp.einsum(
@@ -171,7 +187,7 @@ class FixedPrecoders(eqx.Module):
             )
 
         across = gains(self.cell.azimuth, self.azimuth) * self.cell.snr[:, None, None]
-        return ergodic_rates(across * gains(self.cell.elevation, self.elevation))
+        return across * gains(self.cell.elevation, self.elevation)
 
 
 class FullDimension(eqx.Module):
@@ -219,6 +235,20 @@ def stream_in_the_limit(
         _block(cell.elevation, elevation, groups.elevation_groups),
     )
     return slnr_powers(covariances, counted, user)
+
+
+def _rates_of_shares(
+    powers: Float[Array, "streams users"], shares: Float[Array, " users"]
+) -> Float[Array, " users"]:
+    return spectral_efficiency(sinr_of_powers(shares[:, None] * powers))
+
+
+def _ergodic_rates_of_shares(
+    gains: Float[Array, "users streams streams"], shares: Float[Array, " users"]
+) -> Float[Array, " users"]:
+    # The slope at a share of zero is finite, but that of its root is not.
+    amplitudes = jnp.sqrt(shares + float(jnp.finfo(shares.dtype).eps) ** 2)
+    return ergodic_rates(gains * (amplitudes[:, None] * amplitudes[None])[None])
 
 
 def _within(cell: Cell, reach: int, *, diagonal: bool, wrap: bool) -> TwoStageSLNR:

@@ -65,7 +65,7 @@ def sum_rate(
         Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
         instantaneous CSIT", 2016, eqs. (26)-(27).
     """
-    cell = _grouped(system, users, groups)
+    cell = grouped_cell(system, users, groups)
     sample = Partial(
         _rate_of_fading,
         factors=channel_factors(cell, factor_ranks(system, users)),
@@ -99,7 +99,7 @@ def deterministic_sum_rate(
     References:
         Fan et al., Theorem 1.
     """
-    rates = _limit_of_cell(_grouped(system, users, groups), as_schemes(scheme))
+    rates = _limit_of_cell(grouped_cell(system, users, groups), as_schemes(scheme))
     return rates[0] if callable(scheme) else rates
 
 
@@ -206,7 +206,8 @@ def as_schemes(scheme: Scheme | Sequence[Scheme]) -> tuple[Scheme, ...]:
     return schemes
 
 
-def _grouped(system: Beamforming3D, users: Users, groups: Groups | None) -> Cell:
+def grouped_cell(system: Beamforming3D, users: Users, groups: Groups | None) -> Cell:
+    """The cell of given users, in these groups or those of 2D-FQUG."""
     cell = make_cell(system, users)
     if groups is None:
         return cell
@@ -226,7 +227,7 @@ def _limit(key: Array, cells: tuple[Cell, ...], schemes: tuple[Scheme, ...]) -> 
 @eqx.filter_jit
 def _limit_of_cell(cell: Cell, schemes: tuple[Scheme, ...]) -> Float[Array, " schemes"]:
     precodings = [scheme(cell) for scheme in schemes]
-    rates = _of_each(precodings, lambda precoding: precoding.rates_in_the_limit())
+    rates = of_each(precodings, lambda precoding: precoding.rates_in_the_limit())
     return jnp.stack([each.sum() for each in rates])
 
 
@@ -277,13 +278,11 @@ def sum_rates(
     h: Complex[Array, "users azimuth_antennas elevation_antennas"],
 ) -> Float[Array, " precodings"]:
     """Sum rates of several precodings of one cell in one realization, eqs. (26)-(27)."""
-    powers = _of_each(precodings, lambda precoding: precoding.powers(h))
+    powers = of_each(precodings, lambda precoding: precoding.powers(h))
     return jnp.stack([spectral_efficiency(sinr_of_powers(each)).sum() for each in powers])
 
 
-def _of_each(
-    precodings: Sequence[Precoding], function: Callable[[Precoding], Array]
-) -> list[Array]:
+def of_each(precodings: Sequence[Precoding], function: Callable[[Precoding], Array]) -> list[Array]:
     """A function of each of several precodings of one cell.
 
     Two-stage ones differ in whom leakage is counted to. Mapped over that, they are compiled once

@@ -1,0 +1,213 @@
+"""The figure of system 3: the sum rate against the number of subsectors, all schemes at once."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from benchmarks import numpy_beams_figure
+from benchmarks.beams_network import BEAMS, SCHEMES, TWO_STAGE, BeamsNetwork, numpy_figure_drop
+from benchmarks.blas import set_threads
+from benchmarks.measures import (
+    Effort,
+    basics,
+    each,
+    fresh_measures,
+    jax_contender,
+    jax_realizations,
+)
+from benchmarks.numpy_beams_figure import Baseline, FigureDrop
+from benchmarks.report import Row
+from benchmarks.timing import Contender, in_turn, side_by_side
+from benchmarks.workloads import beams_figure
+from jaxmimo import beamforming_3d as b3
+from jaxmimo.core.randomness import split_complex_normal
+from jaxmimo.core.small_matrices import Parts, adjoint_product, cholesky, inverse
+from jaxmimo.systems.beamforming_3d.cell import factor_ranks
+
+BASELINES: dict[str, Baseline] = {
+    "shared": numpy_beams_figure.shared,
+    "low rank": numpy_beams_figure.low_rank,
+    "pointwise": numpy_beams_figure.pointwise,
+    "loop": numpy_beams_figure.loop,
+}
+"""NumPy's contenders; one BLAS thread suits all of them."""
+
+
+def beams_groups(effort: Effort, network: BeamsNetwork = BEAMS) -> Row:
+    """Figure 6: five numbers of subsectors and four schemes at once, against NumPy.
+
+    jaxmimo draws a drop of users per 64 realizations. NumPy is given such drops ready-made, with
+    groups and factors, which flatters it.
+    """
+    keys = jax.random.split(jax.random.key(3), 4)
+    drops = [_numpy_drop(network, key) for key in keys]
+    _assert_agreement(network, keys, drops)
+    count = jax_realizations(effort)
+    contenders = {"figure": jax_contender(beams_figure(network), count)}
+    timings = in_turn(contenders | _baselines(network, drops, effort), effort.repeats)
+    steady = timings["figure"]
+    floor = _floor_microseconds(network, effort.repeats)
+    return Row(
+        case="beams-groups",
+        **basics(steady, _relative_error(network, count)),
+        **fresh_measures("beams-groups", effort, 32 * network.realizations),
+        floor_share=sum(floor.values()) / steady.microseconds,
+        ratio_numpy_shared=timings["shared"].over(steady),
+        ratio_numpy_pointwise=timings["pointwise"].over(steady),
+        ratio_numpy_loop=timings["loop"].over(steady),
+        further={
+            "ratio_numpy_low_rank": timings["low rank"].over(steady),
+            "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),
+            "ratio_numpy_low_rank_two_threads": timings["low rank, two threads"].over(steady),
+            **each(timings),
+            **floor,
+        },
+    )
+
+
+def _numpy_drop(network: BeamsNetwork, key: Array) -> FigureDrop:
+    """The drop that `rate_sample` makes of a key."""
+    system = network.system(network.azimuth_groups[0])
+    users = b3.draw_users(jax.random.split(key)[0], system)
+    return numpy_figure_drop(system, users, network.azimuth_groups)
+
+
+def _assert_agreement(network: BeamsNetwork, keys: Array, drops: Sequence[FigureDrop]) -> None:
+    """On the same drops, all baselines must agree with jaxmimo up to the fading."""
+    count, system = network.realizations, network.system(network.azimuth_groups[0])
+    sample = b3.rate_sample(
+        system, scheme=SCHEMES, azimuth_groups=network.azimuth_groups, realizations=count
+    )
+    means = np.asarray(jax.jit(lambda keys: lax.map(sample, keys))(keys)).mean(0)
+    for name, baseline in BASELINES.items():
+        each_count = count if name != "loop" else 8
+        rates = np.stack([baseline(drop, each_count) for drop in drops])
+        per_realization = rates.var(1, ddof=1).mean(0) / len(drops)
+        spread = np.sqrt(per_realization * (1 / each_count + 1 / count))
+        if not np.all(np.abs(rates.mean((0, 1)) - means) <= 5 * spread):
+            raise AssertionError(
+                f"NumPy baseline `{name}` disagrees: {rates.mean((0, 1))} against {means} +- "
+                f"{spread}"
+            )
+
+
+def _relative_error(network: BeamsNetwork, count: int) -> float:
+    """Largest relative standard error of a point of the figure after `count` realizations."""
+    simulated = max(count, 64 * network.realizations)
+    estimate = beams_figure(network)(simulated)
+    return float((estimate.std_error / estimate.mean).max()) * (simulated / count) ** 0.5
+
+
+def _baselines(
+    network: BeamsNetwork, drops: Sequence[FigureDrop], effort: Effort
+) -> dict[str, Contender]:
+    """Each works through all drops, or those of two threads at once."""
+    few = {"pointwise": network.realizations, "loop": max(1, effort.loop_realizations // 8)}
+    contenders = {}
+    for name, baseline in BASELINES.items():
+        count = few.get(name, network.realizations)
+        run = partial(_over_drops, baseline, drops, count, threads=1)
+        contenders[name] = Contender(run, count * len(drops))
+    for name in ("shared", "low rank"):
+        run = partial(_over_drops, BASELINES[name], drops, network.realizations, threads=2)
+        contenders[f"{name}, two threads"] = Contender(run, network.realizations * len(drops))
+    return contenders
+
+
+def _over_drops(
+    baseline: Baseline, drops: Sequence[FigureDrop], realizations: int, *, threads: int
+) -> None:
+    set_threads(1)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda drop: baseline(drop, realizations), drops))
+
+
+def _floor_microseconds(network: BeamsNetwork, repeats: int) -> dict[str, float]:
+    """Draws, matrix products and solutions of the figure, each at its best speed here.
+
+    A precoder costs the factorization of the smaller Gram matrix, by elimination or the sweep
+    operator, whichever is faster here. Substitutions, norms and rates are left out.
+    """
+    best: dict[str, float] = {}
+    for batch in (8, 32):
+        for part, timing in in_turn(_floor_contenders(network, batch), repeats).items():
+            best[part] = min(best.get(part, np.inf), timing.microseconds)
+    floor = dict.fromkeys(("random", "synthesis", "gram", "solve", "gains"), 0.0)
+    floor["random"], floor["synthesis"] = best["random"], best["synthesis"]
+    for groups in network.azimuth_groups:
+        beams = _beams(network, groups)
+        # Gram matrices of users serve all schemes; those of beams hold the counted users only.
+        floor["gram"] += best[f"gram {beams}"] * (1 if network.users <= beams else len(TWO_STAGE))
+        size = min(beams, network.users)
+        solve = min(best[f"eliminate {size}"], best[f"sweep {size}"])
+        floor["solve"] += solve * len(TWO_STAGE)
+        floor["gains"] += best[f"gains {beams}"] * len(TWO_STAGE)
+    return {f"floor_{part}_us": us for part, us in floor.items()}
+
+
+def _beams(network: BeamsNetwork, azimuth_groups: int) -> int:
+    """Beams of a group."""
+    across = network.azimuth_antennas // azimuth_groups
+    return across * (network.elevation_antennas // network.elevation_groups)
+
+
+def _floor_contenders(network: BeamsNetwork, batch: int) -> dict[str, Contender]:
+    """The parts for all streams of `batch` realizations of a point of the figure."""
+    users, lanes = network.users, network.users * batch
+    ranks = factor_ranks(network.system(network.azimuth_groups[0]))
+    shape = (users, ranks[0], batch, ranks[1])
+    draw = jax.jit(lambda key: split_complex_normal(key, shape))
+    white = draw(jax.random.key(0))
+    azimuth = jnp.ones((users, network.azimuth_antennas, ranks[0]))
+    elevation = jnp.ones((users, network.elevation_antennas, ranks[1]))
+
+    @jax.jit
+    def synthesis(white: Array) -> Array:
+        rows = jnp.einsum("kpm,kmbcn->kpbcn", azimuth, white, precision="highest")
+        return jnp.einsum("kpbcn,kqn->kpbcq", rows, elevation, precision="highest")
+
+    multiply = jax.jit(adjoint_product)
+
+    def contender(function: Callable[..., object], *arguments: object, chain: int = 1) -> Contender:
+        def call() -> object:
+            return jax.block_until_ready(function(*arguments))
+
+        return side_by_side(call, chain * batch, calls=4)
+
+    contenders = {
+        "random": contender(draw, jax.random.key(1)),
+        "synthesis": contender(synthesis, white),
+    }
+    for beams in (_beams(network, groups) for groups in network.azimuth_groups):
+        seen = _ones(beams, users, lanes)  # of a stream's beams
+        by_users = users <= beams
+        whole = seen if by_users else _ones(users, beams, lanes)
+        contenders[f"gram {beams}"] = contender(multiply, whole, whole)
+        contenders[f"gains {beams}"] = contender(multiply, seen, _ones(beams, 1, lanes))
+        contenders |= _solutions(contender, min(beams, users), lanes)
+    return contenders
+
+
+def _solutions(contender: Callable[..., Contender], size: int, lanes: int) -> dict[str, Contender]:
+    """Factorizations and inverses, in chains, so that starting programs does not count."""
+    chain = 4
+    identity = jnp.broadcast_to(jnp.eye(size)[..., None], (size, size, lanes))
+    unit = Parts(identity, jnp.zeros_like(identity))  # stays itself along a chain
+
+    def chained(function: Callable[[Parts], Parts]) -> Callable[[Parts], Parts]:
+        return jax.jit(lambda a: lax.fori_loop(0, chain, lambda _, b: function(b), a))
+
+    return {
+        f"eliminate {size}": contender(chained(cholesky), unit, chain=chain),
+        f"sweep {size}": contender(chained(inverse), unit, chain=chain),
+    }
+
+
+def _ones(rows: int, columns: int, lanes: int) -> Parts:
+    ones = jnp.ones((rows, columns, lanes))
+    return Parts(ones, -ones)

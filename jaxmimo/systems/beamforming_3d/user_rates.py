@@ -1,0 +1,71 @@
+"""Rates of single users by Monte Carlo over the fading: what sums hide, such as the smallest."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jax import Array
+from jax.tree_util import Partial
+from jaxtyping import Key
+
+from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
+from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
+from jaxmimo.systems.beamforming_3d.cell import (
+    ChannelFactors,
+    Groups,
+    channel_factors,
+    draw_channels,
+    factor_ranks,
+)
+from jaxmimo.systems.beamforming_3d.schemes import Precoding, Scheme, adjacent_groups
+from jaxmimo.systems.beamforming_3d.simulation import as_schemes, grouped_cell, of_each
+from jaxmimo.systems.beamforming_3d.system import Beamforming3D, Users
+
+
+def user_rates(
+    key: Key[Array, ""],
+    system: Beamforming3D,
+    users: Users,
+    *,
+    scheme: Scheme | Sequence[Scheme] = adjacent_groups,
+    groups: Groups | None = None,
+    realizations: int,
+    batch_size: int | None = None,
+) -> Estimate:
+    r"""Ergodic rate of each of given users, $E \log_2(1 + \mathrm{SINR}_k)$.
+
+    Their sum is `sum_rate` with the same key. The equivalents are in `Precoding.rates_in_the_limit`
+    of `scheme(make_cell(system, users))`.
+
+    Args:
+        key: Typed key of the fading.
+        system: The cell.
+        users: The users.
+        scheme: Downlink scheme, such as one `with_shares`; a sequence is simulated from the same
+            draws.
+        groups: Groups of the users; None for those of 2D-FQUG.
+        realizations: Fading realizations.
+        batch_size: Realizations side by side; None takes what fits a memory budget.
+
+    Returns:
+        Estimate of the rates [bit/s/Hz], shape (users,) or (schemes, users).
+
+    References:
+        Fan et al., eq. (27).
+    """
+    cell = grouped_cell(system, users, groups)
+    sample = Partial(
+        _rates_of_fading,
+        factors=channel_factors(cell, factor_ranks(system, users)),
+        precodings=[each(cell) for each in as_schemes(scheme)],
+        keep_axis=not callable(scheme),
+    )
+    return monte_carlo(sample, key, realizations, batch_size=batch_size)
+
+
+def _rates_of_fading(
+    key: Array, factors: ChannelFactors, precodings: list[Precoding], keep_axis: bool
+) -> Array:
+    h = draw_channels(key, factors)
+    powers = of_each(precodings, lambda precoding: precoding.powers(h))
+    rates = jnp.stack([spectral_efficiency(sinr_of_powers(each)) for each in powers])
+    return rates if keep_axis else rates[0]
