@@ -6,7 +6,7 @@ import math
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -99,16 +99,31 @@ DUMMY = Study(
 )
 
 
+TUNING = replace(DUMMY, name="tune-dummy", convergence=plot_dummy)
+
+
 @pytest.fixture(autouse=True)
 def workplace(monkeypatch, tmp_path):
-    """An empty current folder, the dummy as the only study, and JAX's configuration left alone."""
-    monkeypatch.setattr("jaxmimo.studies.STUDIES", {DUMMY.name: DUMMY})
+    """An empty current folder, two dummies as the only studies, JAX as it was afterwards."""
+    monkeypatch.setattr("jaxmimo.studies.STUDIES", {DUMMY.name: DUMMY, TUNING.name: TUNING})
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("COLUMNS", raising=False)
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+def test_tune_draws_convergence_too_and_so_does_show(workplace, capsys):
+    assert main(["tune", "tune-dummy", "--formats", "png", "pdf"]) == 0
+    pictures = [
+        f"tune-dummy{kind}.{end}" for kind in ("", "-convergence") for end in ("pdf", "png")
+    ]
+    assert files_in(workplace / "results") == sorted(["tune-dummy.nc", *pictures])
+    out = capsys.readouterr().out
+    assert all(f"Wrote results/{picture}" in out for picture in pictures)
+    assert main(["show", "results/tune-dummy.nc", "--out", "shown"]) == 0
+    assert files_in(workplace / "shown") == ["tune-dummy-convergence.png", "tune-dummy.png"]
 
 
 @pytest.fixture
@@ -352,7 +367,7 @@ def test_cache_follows_the_users_cache_folder_and_only_the_command_sets_it(tmp_p
 @pytest.mark.parametrize(
     ("argv", "texts"),
     [
-        (["--help"], ["list", "run", "show", "info", "the paper and figure of each"]),
+        (["--help"], ["list", "run", "tune", "show", "info", "the paper and figure of each"]),
         (["run", "--help"], ["STUDY"]),
         (["run", "dummy-study", "--help"], ["--realizations", "--pilot-length", "64", "symbols"]),
         (["show", "--help"], ["FILE.nc", "--out"]),
@@ -377,13 +392,17 @@ PILOT = [
 @pytest.mark.parametrize(
     ("argv", "texts"),
     [
-        ((), ["list", "run", "show", "info", "--help"]),
-        (("paint",), ["paint", "list, run, show, info"]),
+        ((), ["list", "run", "tune", "show", "info", "--help"]),
+        (("paint",), ["paint", "list, run, tune, show, info"]),
         (("list", "--fast"), ["--fast", "--help"]),
         (("run",), ["STUDY", "--help"]),
         (("run", "--seed", "1", "dummy-study"), ["--seed", "jaxmimo run STUDY"]),
         (("run", "dumy-study"), ["`dumy-study`", "`dummy-study`?", "jaxmimo list"]),
         (("run", "x"), ["`x`", "dummy-study", "jaxmimo list"]),
+        (("tune", "--seed", "1", "tune-dummy"), ["--seed", "jaxmimo tune STUDY"]),
+        (("tune", "dummy-study"), ["only simulates", "jaxmimo run dummy-study", "tune-dummy"]),
+        (("tune", "tune-dumy"), ["`tune-dumy`", "`tune-dummy`?"]),
+        (("tune", "tune-dummy", "--zzz"), ["--zzz", "jaxmimo tune tune-dummy --help"]),
         ((*RUN, "--realisations", "9"), ["--realisations", "Did you mean `--realizations`"]),
         ((*RUN, "--zzz"), ["--zzz", "jaxmimo run dummy-study --help"]),
         ((*RUN, "stray"), ["stray", "jaxmimo run dummy-study --help"]),

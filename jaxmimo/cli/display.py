@@ -139,7 +139,7 @@ def _error_text(now: Progress) -> str:
 
 
 def print_result(console: Console, study: Study, dataset: xr.Dataset) -> None:
-    """Print the tables of a result, the paper's claims, and how the result was made."""
+    """Print the tables of a result, the claims, and how the result was made."""
     console.print(f"{study.name}: {study.summary}", markup=False, style="bold")
     for table in _result_tables(_without_asides(dataset), console.width):
         console.print(table)
@@ -157,7 +157,7 @@ def print_result(console: Console, study: Study, dataset: xr.Dataset) -> None:
 
 
 def _claims_table(claims: list[Claim]) -> Table:
-    table = Table("the paper claims", "", "evidence", show_lines=True)
+    table = Table("claim", "", "evidence", show_lines=True)
     for claim in claims:
         verdict = Text("holds", "green") if claim.holds else Text("does not hold", "bold red")
         table.add_row(Text(claim.text), verdict, Text(claim.evidence))

@@ -97,7 +97,7 @@ def test_command_runs_a_study_from_flags_to_files(tmp_path, capsys, monkeypatch)
     assert dataset.sizes["num_aps"] == 2
     assert dataset.attrs["seed"] == 5
     assert (tmp_path / "iqi-aps.png").stat().st_size > 10_000
-    assert "the paper claims" in capsys.readouterr().out
+    assert "claim" in capsys.readouterr().out
 
 
 def test_early_stop_reports_what_was_drawn():
