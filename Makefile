@@ -10,10 +10,10 @@ demo: $(VENV)/.package
 	$(BIN)/jaxmimo run iqi-mismatch
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m slow
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
 
 # Format, lint, types, layers, tests: what CI runs.
 check: $(VENV)/.dev

@@ -269,7 +269,6 @@ def test_incomplete_flags_of_hosts_are_refused(flags, text, capsys, monkeypatch)
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("processes")
 def test_two_processes_give_the_result_of_one(tmp_path):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))

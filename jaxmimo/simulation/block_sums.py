@@ -39,27 +39,18 @@ def block_sums(
     draw = traced_once(sample)
     shapes = jax.eval_shape(draw, key)
 
-    @jax.checkpoint
-    def draw_batch(lowest: int | Array) -> PyTree[Array]:
-        index, drawn = _indices(lowest, size, start, stop)
-        draws = jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(index)
-
-        def counted(values: Array) -> Array:
-            return jnp.where(drawn.reshape(size, *(1,) * (values.ndim - 1)), values, 0)
-
-        return jax.tree.map(counted, draws)
-
-    # The sums are no argument of `draw_batch`: gradients would have to keep those of every batch,
-    # and to draw once more for them.
     def add_batch(batch: int | Array, sums: PyTree[Array]) -> PyTree[Array]:
         lowest = first + batch * size
+        index, drawn = _indices(lowest, size, start, stop)
+        draws = jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(index)
         slot = (lowest % blocks) // width
 
         def add(total: Array, values: Array) -> Array:
-            values = values.astype(total.dtype).reshape(size // width, *total.shape[1:])
-            return total.at[slot].add(values.sum(0))
+            counted = drawn.reshape(size, *(1,) * (values.ndim - 1))
+            values = jnp.where(counted, values, 0).astype(total.dtype)
+            return total.at[slot].add(values.reshape(size // width, *total.shape[1:]).sum(0))
 
-        return jax.tree.map(add, sums, draw_batch(lowest))
+        return jax.tree.map(add, sums, draws)
 
     def zeros(value: jax.ShapeDtypeStruct) -> Array:
         dtype = jnp.promote_types(value.dtype, jnp.result_type(float))
@@ -67,7 +58,7 @@ def block_sums(
 
     empty = jax.tree.map(zeros, shapes)
     batches = (stop - first + size - 1) // size
-    sums = lax.fori_loop(0, batches, add_batch, empty)
+    sums = lax.fori_loop(0, batches, jax.checkpoint(add_batch), empty)
     return jax.tree.map(lambda s: s.reshape(blocks, *s.shape[2:]), sums)
 
 

@@ -193,7 +193,6 @@ print("ended", flush=True)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_still_ends_with_the_same_bits(kills, tmp_path):
     file, moments = tmp_path / "run", random.Random(5)

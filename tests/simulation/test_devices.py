@@ -12,7 +12,6 @@ import pytest
 from jaxmimo import monte_carlo
 from tests.simulation.models import KEY, rate, rich
 
-pytestmark = pytest.mark.xdist_group("processes")
 COUNTS = (1, 2, 3, 8)
 
 

@@ -15,7 +15,6 @@ from jaxmimo.studies import STUDIES, beams, beams_costs, beams_picture
 from jaxmimo.studies.study import Sampling
 
 # On one worker, so that each study is simulated once.
-pytestmark = pytest.mark.xdist_group("beams-studies")
 
 DROPS = 8
 SMALL = {

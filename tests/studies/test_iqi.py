@@ -11,7 +11,6 @@ from jaxmimo.studies.study import Sampling
 from jaxmimo.systems.cell_free_iqi import simulate_se
 
 # On one worker, so that each study is simulated once.
-pytestmark = pytest.mark.xdist_group("iqi-studies")
 
 SMALL = {
     "iqi-mismatch": {"ap_antennas": (1, 2), "amplitude_mismatch": (0.2, 0.6, 1.0)},

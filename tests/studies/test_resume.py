@@ -10,8 +10,6 @@ from jaxmimo.simulation.checkpoint import Checkpoint
 from jaxmimo.studies import STUDIES
 from jaxmimo.studies.study import Sampling
 
-pytestmark = pytest.mark.xdist_group("resume")
-
 KAPPA = {"rician_factor_db": (0.0, 20.0)}
 CELL = {"azimuth_antennas": 8, "elevation_antennas": 4, "num_users": 4}
 SMALL = {

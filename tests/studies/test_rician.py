@@ -12,7 +12,6 @@ from jaxmimo.studies import STUDIES, rician_se
 from jaxmimo.studies.study import Sampling
 
 # On one worker, so that each study is simulated once.
-pytestmark = pytest.mark.xdist_group("rician-studies")
 
 KAPPA = (-20.0, 0.0, 10.0, 40.0)
 SMALL = {

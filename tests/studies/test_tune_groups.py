@@ -23,8 +23,6 @@ from jaxmimo.studies.tune_groups import (
 from jaxmimo.systems.beamforming_3d import equivalent_sample, rate_sample
 from jaxmimo.tuning.groups import GroupSearch, TunedGroups, greedy_groups
 
-pytestmark = pytest.mark.xdist_group("tune-groups")
-
 KEY, DROPS = jax.random.key(1), 8
 SMALL = STUDY.parameters(
     azimuth_groups=(2, 4),

@@ -15,8 +15,6 @@ from jaxmimo.studies.tune_power import FAIR, MAX_MIN, OWN_MEASURE, SUM
 from jaxmimo.studies.tune_power_iqi import ALLOCATIONS, EQUAL, FRACTIONAL, SEARCHES, STUDY
 from jaxmimo.tuning import ApPowerBudget, ScaledApBudget, downlink_se, equal_split, fractional_split
 
-pytestmark = pytest.mark.xdist_group("tune-power")
-
 KEY, NETWORKS = jax.random.key(1), 4
 SMALL = STUDY.parameters(num_aps=8, num_users=3)
 

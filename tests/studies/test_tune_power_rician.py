@@ -23,8 +23,6 @@ from jaxmimo.studies.tune_power_rician import (
     make_system,
 )
 
-pytestmark = pytest.mark.xdist_group("tune-power-rician")
-
 KEY, DROPS = jax.random.key(1), 4
 SMALL = STUDY.parameters(num_aps=4, num_users=3, max_rounds=2, fading_realizations=32)
 

@@ -9,8 +9,6 @@ from jaxmimo.studies.cyclic_prefix import CyclicPrefix
 from jaxmimo.studies.study import Sampling
 from jaxmimo.studies.wideband_se import WidebandSe
 
-pytestmark = pytest.mark.xdist_group("wideband-studies")
-
 
 def sampling(realizations):
     return Sampling(jax.random.key(0), realizations)

@@ -10,7 +10,6 @@ from jaxmimo.studies import squint_gain, wideband_correlation
 from jaxmimo.studies.study import Sampling
 
 # On one worker, so that each study is simulated once.
-pytestmark = pytest.mark.xdist_group("wideband-rates-studies")
 
 STUDIES = {each.STUDY.name: each.STUDY for each in (squint_gain, wideband_correlation)}
 SMALL = {
