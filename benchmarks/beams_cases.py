@@ -13,7 +13,7 @@ from jax import Array, lax
 from benchmarks import numpy_beams
 from benchmarks.beams_network import BEAMS, BeamsNetwork, draw_cells, jax_users, numpy_drop
 from benchmarks.blas import set_threads
-from benchmarks.measures import Effort, basics, each, jax_realizations, strongest
+from benchmarks.measures import Effort, basics, each, jax_realizations
 from benchmarks.numpy_beams import BeamsDrop, in_threads
 from benchmarks.numpy_beams_low_rank import low_rank
 from benchmarks.report import Row
@@ -52,7 +52,6 @@ def beams_sum_rate(effort: Effort, network: BeamsNetwork = BEAMS, azimuth_groups
         **basics(steady, relative_error),
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["antennas"].over(steady),
-        ratio_numpy_strongest=strongest({name: timings[name] for name in baselines}, steady),
         further={
             "ratio_numpy_low_rank": timings["low rank"].over(steady),
             "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.report import fastest_numpy
 from jaxmimo.plotting import PALETTE, legend_beside, new_axes, save_figure
 
 RATIOS = {
-    "ratio_numpy_strongest": "the fastest NumPy we know",
+    "fastest": "the fastest NumPy we know",
     "ratio_numpy_shared": "sharing work along the curve",
     "ratio_numpy_pointwise": "point by point",
     "ratio_numpy_loop": "a loop over realizations",
@@ -19,7 +20,8 @@ RATIOS = {
 
 def save_chart(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Draw the ratios of the cases that have them all."""
-    shown = [row for row in rows if all(row.get(key) for key in RATIOS)]
+    every = [{**row, "fastest": fastest_numpy(row)} for row in rows]
+    shown = [row for row in every if all(row.get(key) for key in RATIOS)]
     ax = new_axes()
     height = 0.8 / len(RATIOS)
     for i, (key, label) in enumerate(RATIOS.items()):
@@ -30,7 +32,7 @@ def save_chart(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     ax.set_yticks(range(len(shown)), [row["case"] for row in shown])
     ax.invert_yaxis()
     ax.set_xscale("log")
-    ax.set_xlim(right=3 * max((row["ratio_numpy_loop"] for row in shown), default=1.0))
+    ax.set_xlim(0.5, 3 * max((row["ratio_numpy_loop"] for row in shown), default=1.0))
     ax.axvline(1.0, color="0.4", linewidth=1.0)
     ax.grid(False, axis="y")
     ax.set_xlabel("Time of NumPy over time of jaxmimo")

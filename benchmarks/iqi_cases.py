@@ -19,7 +19,6 @@ from benchmarks.measures import (
     fresh_measures,
     jax_contender,
     jax_realizations,
-    strongest,
 )
 from benchmarks.report import Row
 from benchmarks.timing import Contender, Timing, fastest, in_turn
@@ -54,7 +53,6 @@ def iqi_aps(effort: Effort, network: IqiNetwork = FIGURE_2, name: str = "iqi-aps
         ratio_numpy_shared=ratio("shared"),
         ratio_numpy_pointwise=ratio("pointwise"),
         ratio_numpy_loop=ratio("loop"),
-        ratio_numpy_strongest=strongest({name: timings[name] for name in baselines}, steady),
         ceiling_share=ceiling_share(steady, *iqi_work(network), effort.repeats),
         further={
             "ratio_numpy_split": ratio("split"),

@@ -63,11 +63,6 @@ def basics(steady: Timing, relative_error: float) -> dict[str, float]:
     }
 
 
-def strongest(timings: Mapping[str, Timing], steady: Timing) -> float:
-    """How many times slower the fastest NumPy is; `timings` holds all there are."""
-    return min(timing.over(steady) for timing in timings.values())
-
-
 def fresh_measures(name: str, effort: Effort, realizations: int) -> dict[str, float]:
     """Compile times and peak memory of fresh processes, if these are wanted."""
     if not effort.fresh:

@@ -35,7 +35,6 @@ class Row:
         ratio_numpy_shared: Times slower is NumPy that shares work along the curve.
         ratio_numpy_pointwise: NumPy point by point.
         ratio_numpy_loop: A plain loop over realizations.
-        ratio_numpy_strongest: The fastest NumPy of all that were tried, on all cores.
         ceiling_share: Time that the device's measured ceilings allow the necessary work, over the
             run's.
         further: Measures of this case alone; they join the others in the JSON row.
@@ -53,7 +52,6 @@ class Row:
     ratio_numpy_shared: float | None = None
     ratio_numpy_pointwise: float | None = None
     ratio_numpy_loop: float | None = None
-    ratio_numpy_strongest: float | None = None
     ceiling_share: float | None = None
     further: dict[str, Any] = field(default_factory=dict)
 
@@ -134,6 +132,12 @@ def document(rows: Iterable[Row], mode: str) -> dict[str, Any]:
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "rows": [row.as_json() for row in rows],
     }
+
+
+def fastest_numpy(row: dict[str, Any]) -> float | None:
+    """How many times slower than jaxmimo the fastest NumPy of a JSON row is."""
+    ratios = [row[key] for key in row if key.startswith("ratio_numpy_") and row[key] is not None]
+    return min(ratios, default=None)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

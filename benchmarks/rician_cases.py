@@ -20,7 +20,6 @@ from benchmarks.measures import (
     fresh_measures,
     jax_contender,
     jax_realizations,
-    strongest,
 )
 from benchmarks.numpy_rician import in_threads
 from benchmarks.numpy_rician_gram import gram
@@ -61,7 +60,6 @@ def rician_se(effort: Effort, network: RicianNetwork = RICIAN) -> Row:
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["pointwise"].over(steady),
         ratio_numpy_loop=timings["loop"].over(steady),
-        ratio_numpy_strongest=strongest({name: timings[name] for name in baselines}, steady),
         ceiling_share=ceiling_share(steady, *rician_work(network), effort.repeats),
         further={
             "ratio_numpy_gram": timings["gram"].over(steady),

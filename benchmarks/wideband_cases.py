@@ -12,7 +12,7 @@ from jax import lax
 from benchmarks import numpy_wideband
 from benchmarks.blas import set_threads
 from benchmarks.fresh import peak_bytes
-from benchmarks.measures import Effort, basics, each, fresh_measures, jax_contender, strongest
+from benchmarks.measures import Effort, basics, each, fresh_measures, jax_contender
 from benchmarks.numpy_wideband import WidebandDrop
 from benchmarks.report import Row
 from benchmarks.timing import Contender, in_turn, side_by_side
@@ -50,7 +50,6 @@ def wideband_response(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Ro
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["pointwise"].over(steady),
         ratio_numpy_loop=timings["loop"].over(steady),
-        ratio_numpy_strongest=strongest({name: timings[name] for name in baselines}, steady),
         further={
             "ratio_to_large_products": steady.microseconds / floor["floor_large_products_us"],
             "ratio_to_small_products": steady.microseconds / floor["floor_small_products_us"],
@@ -87,7 +86,6 @@ def wideband_se(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Row:
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["pointwise"].over(steady),
         ratio_numpy_loop=timings["loop"].over(steady),
-        ratio_numpy_strongest=strongest({name: timings[name] for name in baselines}, steady),
         further={
             "ratio_numpy_factored": timings["factored"].over(steady),
             "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),

@@ -189,7 +189,7 @@ def _simulate_beams(network: BeamsNetwork, realizations: int) -> Estimate:
         network.system(network.azimuth_groups[0]),
         scheme=SCHEMES,
         azimuth_groups=network.azimuth_groups,
-        drops=realizations // network.realizations,
+        drops=max(2, realizations // network.realizations),
         realizations=network.realizations,
     )
     return jax.block_until_ready(estimate)

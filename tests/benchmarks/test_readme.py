@@ -18,7 +18,7 @@ def test_a_table_states_all_measures_and_leaves_out_what_is_not_there(tmp_path, 
             "case": name,
             "realizations_per_s": 2000.0 * (i + 1),
             "ratio_numpy_shared": 3.46,
-            "ratio_numpy_strongest": 0.854,
+            "ratio_numpy_other": 0.854,
             "ratio_numpy_loop": None,
             "floor_share": 0.553,
         }
