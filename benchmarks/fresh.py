@@ -51,7 +51,7 @@ def run_fresh(
     command = [sys.executable, "-m", "benchmarks.fresh", name, str(realizations)]
     command += map(str, cores)
     finished = subprocess.run(
-        command, env=environment, cwd=_ROOT, stdout=subprocess.PIPE, check=True, timeout=600
+        command, env=environment, cwd=_ROOT, stdout=subprocess.PIPE, check=True, timeout=3600
     )
     return json.loads(finished.stdout.splitlines()[-1])
 

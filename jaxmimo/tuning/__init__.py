@@ -1,8 +1,15 @@
 """Powers by gradient and by fixed point: `maximize`, and what it takes for a system."""
 
 from jaxmimo.tuning.ascent import Maximum, maximize, maximize_from_each
-from jaxmimo.tuning.domains import ApPowerBudget, Domain, PowerLimits, TotalPower, Unconstrained
-from jaxmimo.tuning.downlink import ScaledApBudget, fractional_split, max_min_downlink
+from jaxmimo.tuning.domains import (
+    ApPowerBudget,
+    Domain,
+    PowerLimits,
+    ScaledApBudget,
+    TotalPower,
+    Unconstrained,
+)
+from jaxmimo.tuning.downlink import fractional_split, max_min_downlink
 from jaxmimo.tuning.fairness import max_min
 from jaxmimo.tuning.groups import (
     GroupSearch,

