@@ -11,7 +11,7 @@ from jax import Array, lax
 from benchmarks.numpy_beams import BeamsDrop
 from benchmarks.numpy_beams_figure import FigureDrop
 from jaxmimo import beamforming_3d as b3
-from jaxmimo.systems.beamforming_3d.cell import channel_factors, make_cells
+from jaxmimo.systems.beamforming_3d.cell import channel_factors, factor_ranks, make_cells
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,17 @@ SCHEMES = (*TWO_STAGE, b3.generalized_mrt)
 """All schemes of the figure, in the order of the baselines' results."""
 
 
-@eqx.filter_jit
 def draw_cells(system: b3.Beamforming3D, keys: Array) -> b3.Cell:
     """Statistics of a drop per key."""
-    return lax.map(lambda key: b3.make_cell(system, b3.draw_users(key, system)), keys)
+    return _draw_cells(system, keys, factor_ranks(system))
+
+
+@eqx.filter_jit
+def _draw_cells(system: b3.Beamforming3D, keys: Array, ranks: tuple[int, int]) -> b3.Cell:
+    def of_drop(key: Array) -> b3.Cell:
+        return b3.make_cell(system, b3.draw_users(key, system), ranks=ranks)
+
+    return lax.map(of_drop, keys)
 
 
 def numpy_drop(system: b3.Beamforming3D, users: b3.Users) -> BeamsDrop:

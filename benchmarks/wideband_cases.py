@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 
 from benchmarks import numpy_wideband
 from benchmarks.blas import set_threads
@@ -15,10 +15,12 @@ from benchmarks.fresh import peak_bytes
 from benchmarks.measures import Effort, basics, each, fresh_measures, jax_contender
 from benchmarks.numpy_wideband import WidebandDrop
 from benchmarks.report import Row
-from benchmarks.timing import Contender, in_turn, side_by_side
+from benchmarks.timing import Contender, Timing, in_turn, side_by_side
 from benchmarks.wideband_network import WIDEBAND, WidebandNetwork, random_drop
 from benchmarks.workloads import COMBINERS, wideband_figure
-from jaxmimo.core.small_matrices import Parts
+from jaxmimo.core.randomness import split_complex_normal
+from jaxmimo.core.small_matrices import Parts, inverse
+from jaxmimo.core.turns import cos_sin
 from jaxmimo.systems.wideband_mmwave.simulation import se_of_links
 from jaxmimo.wideband_mmwave import Grid, Links, per_subcarrier
 
@@ -41,7 +43,7 @@ def wideband_response(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Ro
         **baselines,
     }
     timings = in_turn(contenders, effort.repeats)
-    steady, floor = timings["jaxmimo"], _floor_microseconds(network, effort.repeats)
+    steady, floor = timings["jaxmimo"], _response_floor(network, effort.repeats)
     return Row(
         case="wideband-response",
         steady_s=steady.minimum,
@@ -78,15 +80,17 @@ def wideband_se(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Row:
         **baselines,
     }
     timings = in_turn(contenders, effort.repeats)
-    steady = timings["jaxmimo"]
+    steady, floor = timings["jaxmimo"], _se_floor(network, effort.repeats)
     return Row(
         case="wideband-se",
         **basics(steady, float(relative_error)),
         **fresh_measures("wideband-se", effort, effort.drops_at_once),
+        floor_share=sum(floor.values()) / steady.microseconds,
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["pointwise"].over(steady),
         ratio_numpy_loop=timings["loop"].over(steady),
         further={
+            **floor,
             "ratio_numpy_factored": timings["factored"].over(steady),
             "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),
             "ratio_numpy_factored_two_threads": timings["factored, two threads"].over(steady),
@@ -152,31 +156,82 @@ def _with_one_blas_thread(baseline: Callable[[WidebandDrop], np.ndarray], drop: 
     return baseline(drop)
 
 
-def _floor_microseconds(network: WidebandNetwork, repeats: int) -> dict[str, float]:
+def _response_floor(network: WidebandNetwork, repeats: int) -> dict[str, float]:
     """The multiply-adds of the sum over paths, at the best speed of matrix products here.
 
     Of large matrices, and of the small ones that the sum consists of: real products of an antenna's
     (2 blocks, 2 paths) and (2 paths, offsets).
     """
-
-    @jax.jit
-    def product(a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.matmul(a, b, precision="highest")
-
     fine = 16
     links = network.users * network.antennas
     small = ((links, 2 * network.subcarriers // fine, 2 * network.paths), fine)
-    large = {f"large {n}": ((n, n), n) for n in (256, 512, 1024)}
-    contenders = {}
-    for name, (shape, columns) in {**large, "small": small}.items():
-        a, b = jnp.ones(shape), jnp.ones((*shape[:-2], shape[-1], columns))
-        call = partial(lambda a, b: jax.block_until_ready(product(a, b)), a, b)
-        contenders[name] = side_by_side(call, a.size * columns, 16)
-    timings = in_turn(contenders, repeats)
-    best = min(timings[name].microseconds for name in large)
+    timings = in_turn(_large_products() | {"small": _product(*small)}, repeats)
     return {
-        "floor_large_products_us": best * network.multiply_adds,
+        "floor_large_products_us": _best_product(timings) * network.multiply_adds,
         "floor_small_products_us": timings["small"].microseconds * network.multiply_adds,
+    }
+
+
+def _se_floor(network: WidebandNetwork, repeats: int) -> dict[str, float]:
+    """Draws, exponentials, products and inverses of a drop, each at its best speed here.
+
+    Exponentials are those of blocks of 32 subcarriers and of 16 offsets from their centres; the
+    sum over paths then costs two multiply-adds per path and part of a response, and Gram matrices
+    four per pair of users and antenna. ZF and MMSE take an inverse each. One complex normal number
+    per path stands for the draws.
+    """
+    blocks, offsets = network.subcarriers // 32, 16
+    responses = network.users * network.aps * network.antennas
+    exponentials = responses * network.paths * (blocks + offsets)
+    products = responses * network.subcarriers * (2 * network.paths + 4 * network.users)
+    timings = in_turn({**_large_products(), **_other_floor_parts(network)}, repeats)
+    return {
+        "floor_random_us": timings["random"].microseconds,
+        "floor_exponentials_us": timings["exponentials"].microseconds * exponentials,
+        "floor_products_us": _best_product(timings) * products,
+        "floor_inverses_us": timings["inverses"].microseconds * 2 * network.subcarriers,
+    }
+
+
+def _large_products() -> dict[str, Contender]:
+    return {f"large {n}": _product((n, n), n) for n in (256, 512, 1024)}
+
+
+def _best_product(timings: dict[str, Timing]) -> float:
+    """Microseconds of a multiply-add in large products."""
+    return min(each.microseconds for name, each in timings.items() if name.startswith("large"))
+
+
+def _product(shape: tuple[int, ...], columns: int) -> Contender:
+    """Matrix products, of which a realization is a multiply-add."""
+
+    @jax.jit
+    def product(a: Array, b: Array) -> Array:
+        return jnp.matmul(a, b, precision="highest")
+
+    a, b = jnp.ones(shape), jnp.ones((*shape[:-2], shape[-1], columns))
+    return side_by_side(lambda: jax.block_until_ready(product(a, b)), a.size * columns, 16)
+
+
+def _other_floor_parts(network: WidebandNetwork) -> dict[str, Contender]:
+    """Draws of a drop, an exponential, and the inverse of one matrix of the users."""
+    users, chain, turns = network.users, 4, jnp.linspace(0.0, 9.0, 2**15)
+    paths = users * network.aps * network.paths
+    identity = jnp.broadcast_to(jnp.eye(users)[..., None], (users, users, network.subcarriers))
+    unit = Parts(identity, jnp.zeros_like(identity))  # stays itself along a chain
+    draw, exponential = jax.jit(lambda key: split_complex_normal(key, (paths,))), jax.jit(cos_sin)
+
+    @jax.jit
+    def inverses(a: Parts) -> Parts:
+        return lax.fori_loop(0, chain, lambda _, b: inverse(b), a)
+
+    def contender(count: int, function: Callable[..., object], argument: object) -> Contender:
+        return side_by_side(lambda: jax.block_until_ready(function(argument)), count)
+
+    return {
+        "random": contender(1, draw, jax.random.key(1)),
+        "exponentials": contender(turns.size, exponential, turns),
+        "inverses": contender(chain * network.subcarriers, inverses, unit),
     }
 
 

@@ -9,96 +9,83 @@ here are right for whatever does not depend on that choice, and finite always.
 """
 
 from collections.abc import Callable
+from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.custom_batching import sequential_vmap
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float
 
 from jaxmimo.core.checks import is_traced, require
+from jaxmimo.core.eigenvectors import scaled_eigenvectors
 
 RankRule = Callable[[Float[Array, " n"]], Bool[Array, " n"]]
 """Which eigenvalues, in descending order, count as a channel's: a mask that keeps the first ones.
 Bind other parameters with `functools.partial`."""
 
 
-@jax.custom_jvp
-def karhunen_loeve(
-    covariance: Float[Array, "n n"],
-) -> tuple[Float[Array, "n n"], Float[Array, " n"]]:
-    r"""Eigenvectors and eigenvalues of a covariance, the largest first.
+class Expansion(eqx.Module):
+    r"""Karhunen-Loeve expansion of a covariance.
 
-    $$R = U \Lambda U^T, \qquad \lambda_1 \ge \dots \ge \lambda_n \ge 0$$
+    Attributes:
+        vectors: $U$, an eigenvector per column, its largest entry positive.
+        values: $\lambda_1 \ge \lambda_2 \ge \dots \ge 0$.
+        factor: $A = U \Lambda^{1/2}$: $h = A v$ is $\mathcal{CN}(0, A A^T)$.
+    """
+
+    vectors: Float[Array, "n rank"]
+    values: Float[Array, " rank"]
+    factor: Float[Array, "n rank"]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def karhunen_loeve(covariance: Float[Array, "n n"], rank: int | None = None) -> Expansion:
+    r"""Eigenvectors and eigenvalues of a covariance, $R = U \Lambda U^T$, the largest first.
+
+    What rounding leaves of the null space is zero: such eigenvalues, and then their vectors.
 
     The gradient turns eigenvectors only among eigenvalues that differ by more than rounding. It
-    is right for functions of the values, and of spaces that belong to separate values.
+    is right for functions of the values, and of spaces that belong to separate values. Any factor
+    with $A A^T = R$ gives the same statistics, so its gradient may follow any of them. It follows
+    $dA = S A$ with the symmetric solution of $S R + R S = dR$, which exists where eigenvalues are
+    repeated or zero, and for which $dA\, A^T + A\, dA^T = dR$. For one realization of $v$, it is
+    thus not the gradient of $U \Lambda^{1/2} v$, which need not exist; its mean over $v$ is the
+    gradient of the mean.
 
     Args:
         covariance: $R$, real, symmetric and positive semidefinite but for rounding.
-
-    Returns:
-        $U$, an eigenvector per column, its largest entry positive, and the eigenvalues; what
-        rounding takes below zero is zero.
-
-    References:
-        Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
-        instantaneous CSIT", 2016, eq. (5).
-    """
-    values, vectors = _eigh(covariance)
-    # The sign that makes the largest entry positive, so that devices and precisions agree.
-    largest = jnp.argmax(jnp.abs(vectors), axis=0, keepdims=True)
-    vectors = vectors * jnp.sign(jnp.take_along_axis(vectors, largest, axis=0))
-    return vectors[:, ::-1], jnp.maximum(values[::-1], 0.0)
-
-
-@sequential_vmap
-def _eigh(covariance: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
-    """One matrix after another: LAPACK calls of whole batches have hung jax 0.10 on two cores."""
-    values, vectors = jnp.linalg.eigh(covariance)
-    return values, vectors
-
-
-@karhunen_loeve.defjvp
-def _karhunen_loeve_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple:
-    vectors, values = karhunen_loeve(*primals)
-    change = _in_basis(tangents[0], vectors)
-    gap = values[None, :] - values[:, None]
-    turn = change * _inverse_where(jnp.abs(gap) > _rounding(values), gap)
-    return (vectors, values), (_product(vectors, turn), jnp.diagonal(change))
-
-
-@jax.custom_jvp
-def channel_factor(covariance: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    r"""Factor $A = U \Lambda^{1/2}$ of a covariance: $h = A v$ is $\mathcal{CN}(0, A A^T)$.
-
-    Any factor with $A A^T = R$ gives the same statistics, so the gradient may follow any of
-    them. It follows $dA = S A$ with the symmetric solution of $S R + R S = dR$, which exists where
-    eigenvalues are repeated or zero, and for which $dA\, A^T + A\, dA^T = dR$. For one
-    realization of $v$, it is thus not the gradient of $U \Lambda^{1/2} v$, which need not exist;
-    its mean over $v$ is the gradient of the mean.
-
-    Args:
-        covariance: $R$, as for `karhunen_loeve`.
+        rank: How many eigenvectors to find, at least as many as have eigenvalues above rounding;
+            None finds all.
 
     References:
         Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
         instantaneous CSIT", 2016, eqs. (5)-(6).
     """
-    vectors, values = karhunen_loeve(covariance)
-    return vectors * jnp.sqrt(values)[None, :]
+    size = covariance.shape[0]
+    factor = scaled_eigenvectors(covariance, size if rank is None else rank)
+    values = jnp.sum(factor**2, axis=1)
+    order = jnp.argsort(-values)
+    factor, values = factor[order].T, values[order]
+    # The sign that makes the largest entry positive, so that devices and precisions agree.
+    largest = jnp.argmax(jnp.abs(factor), axis=0, keepdims=True)
+    factor = factor * jnp.sign(jnp.take_along_axis(factor, largest, axis=0))
+    return Expansion(factor * jnp.sqrt(_inverse_where(values > 0, values))[None], values, factor)
 
 
-@channel_factor.defjvp
-def _channel_factor_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    vectors, values = karhunen_loeve(*primals)
-    # Called and not rebuilt from the vectors, so that second derivatives follow this rule, too.
-    factor = channel_factor(*primals)
-    total = values[None, :] + values[:, None]
-    solution = _in_basis(tangents[0], vectors) * _inverse_where(total > _rounding(values), total)
-    return factor, _product(vectors, _product(solution, _product(vectors.T, factor)))
+@karhunen_loeve.defjvp
+def _karhunen_loeve_jvp(
+    rank: int | None, primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Expansion, Expansion]:
+    expansion = karhunen_loeve(*primals, rank)
+    vectors, values = expansion.vectors, expansion.values
+    gaps, sums = values[None, :] - values[:, None], values[None, :] + values[:, None]
+    turned, within = _turned(tangents[0], vectors, values, gaps)
+    solution, _ = _turned(tangents[0], vectors, values, sums)
+    moved = _product(solution, _product(vectors.T, expansion.factor))
+    return expansion, Expansion(turned, jnp.diagonal(within), moved)
 
 
 def eigenvalues_above(values: Float[Array, " n"], relative: ArrayLike = 1e-2) -> Bool[Array, " n"]:
@@ -148,13 +135,26 @@ def _first(values: Float[Array, " n"]) -> Bool[Array, " n"]:
     return jnp.asarray(np.arange(values.size) == 0)
 
 
-def _in_basis(change: Float[Array, "n n"], vectors: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """`V^T dR V`, of the symmetric part of a change."""
-    symmetric = 0.5 * (change + change.T)
-    return _product(vectors.T, _product(symmetric, vectors))
+def _turned(
+    change: Float[Array, "n n"],
+    vectors: Float[Array, "n rank"],
+    values: Float[Array, " rank"],
+    divisors: Float[Array, "rank rank"],
+) -> tuple[Float[Array, "n rank"], Float[Array, "rank rank"]]:
+    """`U (U^T dR U / D)` and what of `dR U / Lambda` is outside of the span of U; and `U^T dR U`.
+
+    Quotients of what is not above rounding are zero.
+    """
+    rounding = _rounding(values)
+    moved = _product(0.5 * (change + change.T), vectors)
+    within = _product(vectors.T, moved)
+    outside = moved - _product(vectors, within)
+    inside = within * _inverse_where(jnp.abs(divisors) > rounding, divisors)
+    turned = _product(vectors, inside) + outside * _inverse_where(values > rounding, values)[None]
+    return turned, within
 
 
-def _inverse_where(present: Bool[Array, "n n"], x: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def _inverse_where(present: Bool[Array, "*shape"], x: Float[Array, "*shape"]) -> Array:
     return jnp.where(present, 1.0 / jnp.where(present, x, 1.0), 0.0)
 
 

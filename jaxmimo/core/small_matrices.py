@@ -192,15 +192,16 @@ def batch_stays_last(function: Callable[[Any], Any], first_batch_axis: int) -> C
     batch axes reach the function as one.
 
     Args:
-        function: From matrices (rows, columns, batch), real or `Parts`, to an array or `Parts`
-            whose last axis is the batch. It is not differentiated: give what calls it a rule.
+        function: From matrices (rows, columns, batch), real, `Parts` or a tree of them with the
+            same batch, to arrays whose last axis is the batch. It is not differentiated: give what
+            calls it a rule.
         first_batch_axis: Where the batch begins in its result.
     """
 
     @custom_vmap
     def with_batch(a: Any) -> Any:
-        batch = a.shape[2:]
-        result = function(a.reshape(*a.shape[:2], -1))
+        batch = jax.tree.leaves(a)[0].shape[2:]
+        result = function(jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:2], -1), a))
         return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-1], *batch), result)
 
     @with_batch.def_vmap

@@ -19,12 +19,11 @@ from jaxmimo.systems.beamforming_3d import (
     Beamforming3D,
     draw_users,
     eigenvalues_above,
-    equivalent_sample,
     generalized_mrt,
-    rate_sample,
 )
-from jaxmimo.systems.beamforming_3d.cell import make_cells
+from jaxmimo.systems.beamforming_3d.cell import factor_ranks, make_cells
 from jaxmimo.systems.beamforming_3d.schemes import Scheme
+from jaxmimo.systems.beamforming_3d.simulation import limits, mean_over_fading
 
 PAPER = (
     "Fan et al., A low-complexity 3D massive MIMO scheme jointly using statistical and "
@@ -159,25 +158,30 @@ def both_rates(
         Function to a dictionary: `simulated` and `equivalent`, shape (azimuth_groups, schemes),
         and the means over users of `count_drop`, along azimuth_groups.
     """
-    curves = {"scheme": tuple(schemes), "azimuth_groups": tuple(azimuth_groups)}
-    simulated = rate_sample(system, **curves, realizations=fading_realizations)
-    equivalent = equivalent_sample(system, **curves)
-    return Partial(_both_rates, simulated, equivalent, system, tuple(azimuth_groups))
+    return Partial(
+        _both_rates,
+        system,
+        tuple(schemes),
+        tuple(azimuth_groups),
+        fading_realizations,
+        factor_ranks(system),
+    )
 
 
 def _both_rates(
-    simulated: Partial,
-    equivalent: Partial,
     system: Beamforming3D,
+    schemes: tuple[Scheme, ...],
     azimuth_groups: tuple[int, ...],
+    fading_realizations: int,
+    ranks: tuple[int, int],
     key: Array,
 ) -> dict[str, Array]:
-    users_key, _ = jax.random.split(key)  # as `rate_sample` does, so that the drops are the same
-    cells = make_cells(system, draw_users(users_key, system), azimuth_groups)
+    users_key, fading_key = jax.random.split(key)  # as `rate_sample` does: the same drops
+    cells = make_cells(system, draw_users(users_key, system), azimuth_groups, ranks=ranks)
     counts = [count_drop(cell) for cell in cells]
     return {
-        "simulated": simulated(key),
-        "equivalent": equivalent(key),
+        "simulated": mean_over_fading(fading_key, cells, schemes, realizations=fading_realizations),
+        "equivalent": limits(cells, schemes),
         **{name: jnp.stack([each[name] for each in counts]) for name in counts[0]},
     }
 

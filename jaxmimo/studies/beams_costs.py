@@ -42,7 +42,7 @@ def count_drop(cell: Cell, num_users: int | None = None) -> dict[str, Array]:
         each of `TWO_STAGE` limits.
     """
     first = slice(num_users)
-    azimuth, elevation = cell.azimuth_rank[first], cell.elevation_rank[first]
+    azimuth, elevation = cell.azimuth_directions.rank[first], cell.elevation_directions.rank[first]
     leaks = [scheme(cell).counted[first, first] for scheme in TWO_STAGE.values()]
     return {
         "azimuth_rank": (1.0 * azimuth).mean(),

@@ -14,7 +14,7 @@ from jaxmimo.studies.beams_costs import Shape
 from jaxmimo.studies.rician import check_increasing
 from jaxmimo.studies.study import Sampling, Study
 from jaxmimo.systems.beamforming_3d import Beamforming3D, draw_users
-from jaxmimo.systems.beamforming_3d.cell import make_cells
+from jaxmimo.systems.beamforming_3d.cell import factor_ranks, make_cell
 
 GROUPING = Shape(80, 10, 4, 4, 10)
 """Of the tables of grouping, what does not vary: M, N, G, L, K."""
@@ -132,29 +132,17 @@ def _sample_of(parameters: BeamsFlops, shapes: tuple[Shape, ...]) -> Partial:
     Fewer users are the first of more, so all shapes look at the same cell.
     """
     users = max(shape.num_users for shape in shapes)
-    systems = {
-        elevation_groups: beams.make_system(
-            parameters,
-            *replace(shapes[0], num_users=users, elevation_groups=elevation_groups).of_cell,
-        )
-        for elevation_groups in dict.fromkeys(shape.elevation_groups for shape in shapes)
-    }
-    return Partial(_count, systems, shapes)
+    system = beams.make_system(parameters, *replace(shapes[0], num_users=users).of_cell)
+    return Partial(_count, system, shapes, factor_ranks(system))
 
 
 def _count(
-    systems: dict[int, Beamforming3D], shapes: tuple[Shape, ...], key: Array
+    system: Beamforming3D, shapes: tuple[Shape, ...], ranks: tuple[int, int], key: Array
 ) -> list[dict[str, Array]]:
     users_key, _ = jax.random.split(key)
-    users = draw_users(users_key, next(iter(systems.values())))
-    azimuth_groups = tuple(dict.fromkeys(shape.azimuth_groups for shape in shapes))
-    cells = {
-        (groups, elevation_groups): cell
-        for elevation_groups, system in systems.items()
-        for groups, cell in zip(
-            azimuth_groups, make_cells(system, users, azimuth_groups), strict=True
-        )
-    }
+    cell = make_cell(system, draw_users(users_key, system), ranks=ranks)
+    splits = dict.fromkeys((shape.azimuth_groups, shape.elevation_groups) for shape in shapes)
+    cells = {split: cell.split_into(*split) for split in splits}
     return [
         beams_costs.count_drop(cells[shape.azimuth_groups, shape.elevation_groups], shape.num_users)
         for shape in shapes

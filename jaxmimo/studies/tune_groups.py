@@ -149,11 +149,14 @@ def _sample(
     """Rates of one drop, the one that `rate_sample` has for this key, and their differences."""
     users_key, fading_key = jax.random.split(key)
     users = draw_users(users_key, systems[0])
-    first, *others = (make_cell(system, users) for system in systems)
+    ranks = factor_ranks(systems[0])
+    first = make_cell(systems[0], users, ranks=ranks)
+    others = [
+        first.split_into(system.azimuth_groups, system.elevation_groups) for system in systems[1:]
+    ]
     tuned = tune_groups(first)
     searches = tuned.greedy, tuned.annealed, tuned.polished
-    ranks = factor_ranks(systems[0])
-    fading = Partial(mean_over_fading, fading_key, realizations=realizations, ranks=ranks)
+    fading = Partial(mean_over_fading, fading_key, realizations=realizations)
     of_first = _rates(
         first, [first.groups, *(s.groups for s in searches[:2]), tuned.groups], fading
     )

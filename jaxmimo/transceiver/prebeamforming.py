@@ -97,7 +97,8 @@ def beam_covariance(covariance: Complex[Array, "antennas antennas"]) -> Float[Ar
     beams = np.exp(-1j * np.pi * half_turns / n) / np.sqrt(n)
     c = jnp.asarray(beams, jnp.result_type(complex))
     product = jnp.matmul(c.conj().T, covariance, precision="highest")
-    return jnp.matmul(product, c, precision="highest").real
+    both = jnp.concatenate([product.real, -product.imag], axis=1)
+    return jnp.matmul(both, jnp.concatenate([c.real, c.imag]), precision="highest")
 
 
 def to_beams(h: Complex[Array, "*batch antennas"]) -> Complex[Array, "*batch antennas"]:

@@ -11,6 +11,7 @@ from jaxmimo.systems.beamforming_3d import (
     adjacent_groups,
     make_cell,
 )
+from jaxmimo.systems.beamforming_3d.cell import factor_ranks
 from jaxmimo.systems.beamforming_3d.schemes import Scheme
 from jaxmimo.tuning.groups import greedy_groups
 
@@ -40,8 +41,10 @@ def best_split(
             two-stage one.
     """
     require(len(splits) > 0, "`splits` must hold at least one split. Give [(8, 4)].")
+    ranks = factor_ranks(system, users)
     searches = [
-        greedy_groups(make_cell(_split(system, *counts), users), scheme=scheme) for counts in splits
+        greedy_groups(make_cell(_split(system, *counts), users, ranks=ranks), scheme=scheme)
+        for counts in splits
     ]
     return max(searches, key=lambda search: float(search.sum_rate)).groups
 

@@ -157,7 +157,7 @@ def test_cells_hold_the_covariances_groups_and_ranks_of_the_reference(drops, nam
         np.testing.assert_allclose(found, c.conj().T @ expected @ c, atol=1e-11)
     np.testing.assert_allclose(cell.snr, POWER * drop.beta / NOISE, rtol=1e-12)
     ranks = [reference.num_kept(reference.eigen(r)[0]) for r in drop.r_az]
-    np.testing.assert_array_equal(cell.azimuth_rank, ranks)
+    np.testing.assert_array_equal(cell.azimuth_directions.rank, ranks)
     expected_az, expected_el, margin_az, margin_el = reference.grouping_2d(
         drop.r_az, drop.r_el, split.groups_az, split.groups_el
     )

@@ -243,11 +243,11 @@ def test_rank_rules_decide_what_counts():
     users = draw_users(KEY, cell())
     few = make_cell(cell(rank_rule=lambda values: captured_energy(values, 0.5)), users)
     many = make_cell(cell(rank_rule=lambda values: captured_energy(values, 0.9999)), users)
-    assert np.all(few.azimuth_rank <= many.azimuth_rank)
-    assert np.any(few.azimuth_rank < many.azimuth_rank)
+    assert np.all(few.azimuth_directions.rank <= many.azimuth_directions.rank)
+    assert np.any(few.azimuth_directions.rank < many.azimuth_directions.rank)
 
 
-def test_kernels_given_cells_compile_without_lapack():
+def test_kernels_compile_without_lapack():
     given = make_cell(cell(), draw_users(KEY, cell()))
     precodings = [
         scheme(given) for scheme in (*SCHEMES, own_group, full_dimension_slnr, full_dimension_zf)
@@ -257,6 +257,7 @@ def test_kernels_given_cells_compile_without_lapack():
     schemes = (adjacent_groups, own_group)
     for kernel, argument in (
         (jax.vmap(fading), jax.random.split(KEY, 2)),
+        (rate_sample(cell(), scheme=SCHEMES, realizations=4), KEY),
         (lambda given: _limit_of_cell(given, schemes), given),
     ):
         text = jax.jit(kernel).lower(argument).compile().as_text()

@@ -5,7 +5,8 @@ The second stage of beamforming knows these statistics only. Beams are those of
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from dataclasses import replace
+from functools import lru_cache
 
 import equinox as eqx
 import jax
@@ -15,7 +16,7 @@ from jax import Array, lax
 from jaxtyping import Complex, Float, Int, Key
 
 from jaxmimo.channel.correlation import one_ring_covariance
-from jaxmimo.channel.karhunen_loeve import RankRule, channel_factor, karhunen_loeve
+from jaxmimo.channel.karhunen_loeve import RankRule, karhunen_loeve
 from jaxmimo.channel.pathloss import distance_power_law
 from jaxmimo.core.checks import is_traced, require
 from jaxmimo.core.randomness import split_complex_normal
@@ -45,23 +46,39 @@ class Groups(eqx.Module):
     elevation_groups: int = eqx.field(static=True)
 
 
+class Directions(eqx.Module):
+    """What is made of the eigenvectors of the users' covariances, in azimuth or in elevation.
+
+    Attributes:
+        factor: Karhunen-Loeve factors of the covariances.
+        principal: Principal eigenvectors.
+        beam_powers: Power of every beam in the span of the eigenvectors that count.
+        rank: How many eigenvectors count, by the rank rule.
+    """
+
+    factor: Float[Array, "users beams rank"]
+    principal: Float[Array, "users beams"]
+    beam_powers: Float[Array, "users beams"]
+    rank: Int[Array, " users"]
+
+
 class Cell(eqx.Module):
     r"""Statistics of a drop, in units of the noise.
 
     Attributes:
         azimuth: Covariance of the beams in azimuth, of unit average power.
         elevation: Likewise in elevation.
+        azimuth_directions: Of the covariances in azimuth.
+        elevation_directions: Likewise in elevation.
         snr: $\rho \beta_k / \sigma^2$.
-        azimuth_rank: Eigenvectors that count in azimuth, by the rank rule.
-        elevation_rank: Likewise in elevation.
         groups: The users' groups.
     """
 
     azimuth: Float[Array, "users azimuth_antennas azimuth_antennas"]
     elevation: Float[Array, "users elevation_antennas elevation_antennas"]
+    azimuth_directions: Directions
+    elevation_directions: Directions
     snr: Float[Array, " users"]
-    azimuth_rank: Int[Array, " users"]
-    elevation_rank: Int[Array, " users"]
     groups: Groups
 
     @property
@@ -71,7 +88,16 @@ class Cell(eqx.Module):
 
     def with_groups(self, groups: Groups) -> "Cell":
         """The same users in other groups."""
-        return eqx.tree_at(lambda cell: cell.groups, self, groups)
+        return replace(self, groups=groups)
+
+    def split_into(
+        self, azimuth_groups: int, elevation_groups: int, *, grouping: Grouping = per_direction
+    ) -> "Cell":
+        """The same users in other numbers of groups, G and L."""
+        azimuth = _captured(self.azimuth_directions, azimuth_groups)
+        elevation = _captured(self.elevation_directions, elevation_groups)
+        groups = jax.vmap(grouping)(azimuth, elevation)
+        return self.with_groups(Groups(*groups, azimuth_groups, elevation_groups))
 
 
 class ChannelFactors(eqx.Module):
@@ -105,25 +131,35 @@ def assign_groups(
     return make_cell(system, users, grouping=grouping).groups
 
 
-def make_cell(system: Beamforming3D, users: Users, *, grouping: Grouping = per_direction) -> Cell:
-    """Statistics and groups of the users of a cell; arguments as for `assign_groups`."""
-    return make_cells(system, users, (system.azimuth_groups,), grouping=grouping)[0]
-
-
-@eqx.filter_jit
-def make_cells(
+def make_cell(
     system: Beamforming3D,
     users: Users,
-    azimuth_groups: tuple[int, ...],
     *,
     grouping: Grouping = per_direction,
-) -> tuple[Cell, ...]:
-    """The same cell, split into other numbers of subsectors; arguments as for `assign_groups`."""
+    ranks: tuple[int, int] | None = None,
+) -> Cell:
+    """Statistics and groups of the users of a cell.
+
+    Args:
+        system: As for `assign_groups`.
+        users: As for `assign_groups`.
+        grouping: As for `assign_groups`.
+        ranks: How many eigenvectors to find in azimuth and elevation, such as `factor_ranks`, which
+            takes less time; None finds all.
+    """
     require(
         users.distance.size == system.num_users,
         f"`users` must be the {system.num_users} users of the system, but are "
         f"{users.distance.size}. Match them to `num_users`.",
     )
+    antennas = system.azimuth_antennas, system.elevation_antennas
+    return _make_cell(system, users, ranks or antennas, grouping)
+
+
+@eqx.filter_jit
+def _make_cell(
+    system: Beamforming3D, users: Users, ranks: tuple[int, int], grouping: Grouping
+) -> Cell:
     azimuth = _beam_covariances(
         system.azimuth_antennas, users.azimuth, users.azimuth_spread, system.spacing
     )
@@ -135,35 +171,38 @@ def make_cells(
         exponent=system.path_loss_exponent,
         reference_distance=system.reference_distance,
     )
-    snr = system.power * beta / system.noise_power
-    azimuth_powers, azimuth_rank = _beam_powers(azimuth, system.rank_rule)
-    elevation_powers, elevation_rank = _beam_powers(elevation, system.rank_rule)
+    nobody = jnp.zeros(system.num_users, jnp.int32)
+    cell = Cell(
+        azimuth,
+        elevation,
+        _directions(azimuth, ranks[0], system.rank_rule),
+        _directions(elevation, ranks[1], system.rank_rule),
+        system.power * beta / system.noise_power,
+        Groups(nobody, nobody, 1, 1),
+    )
+    return cell.split_into(system.azimuth_groups, system.elevation_groups, grouping=grouping)
 
-    def split_into(azimuth_groups: int) -> Cell:
-        counts = azimuth_groups, system.elevation_groups
-        groups = _groups(azimuth_powers, elevation_powers, *counts, grouping)
-        return Cell(azimuth, elevation, snr, azimuth_rank, elevation_rank, groups)
 
-    return tuple(split_into(count) for count in azimuth_groups)
+def make_cells(
+    system: Beamforming3D,
+    users: Users,
+    azimuth_groups: tuple[int, ...],
+    *,
+    ranks: tuple[int, int] | None = None,
+) -> tuple[Cell, ...]:
+    """The same cell, split into several numbers of subsectors; arguments as for `make_cell`."""
+    cell = make_cell(system, users, ranks=ranks)
+    return tuple(cell.split_into(count, system.elevation_groups) for count in azimuth_groups)
 
 
-@partial(jax.jit, static_argnames="ranks")
-def channel_factors(cell: Cell, ranks: tuple[int, int] | None = None) -> ChannelFactors:
+def channel_factors(cell: Cell) -> ChannelFactors:
     """Factors of the covariances of a cell.
-
-    Args:
-        cell: The cell.
-        ranks: How many eigenvectors to keep in azimuth and elevation, such as `factor_ranks`; None
-            keeps all.
 
     References:
         Fan et al., eqs. (5)-(6).
     """
-    azimuth = jax.vmap(channel_factor)(cell.azimuth) * amplitude(cell.snr)[:, None, None]
-    elevation = jax.vmap(channel_factor)(cell.elevation)
-    if ranks is None:
-        return ChannelFactors(azimuth, elevation)
-    return ChannelFactors(azimuth[:, :, : ranks[0]], elevation[:, :, : ranks[1]])
+    azimuth = cell.azimuth_directions.factor * amplitude(cell.snr)[:, None, None]
+    return ChannelFactors(azimuth, cell.elevation_directions.factor)
 
 
 def factor_ranks(system: Beamforming3D, users: Users | None = None) -> tuple[int, int]:
@@ -225,27 +264,17 @@ def _beam_covariances(
     return jax.vmap(of_user)(angle, spread)
 
 
-def _beam_powers(
-    covariances: Array, rank_rule: RankRule
-) -> tuple[Float[Array, "users beams"], Int[Array, " users"]]:
-    """Power of every beam in the span of the eigenvectors that count, and how many these are."""
+def _directions(
+    covariances: Float[Array, "users beams beams"], rank: int, rank_rule: RankRule
+) -> Directions:
+    def of_user(covariance: Array) -> tuple[Array, ...]:
+        expansion = karhunen_loeve(covariance, rank)
+        kept = rank_rule(expansion.values)
+        powers = beam_powers(expansion.vectors, kept)
+        return expansion.factor, expansion.vectors[:, 0], powers, jnp.sum(kept, dtype=jnp.int32)
 
-    def of_user(covariance: Array) -> tuple[Array, Array]:
-        vectors, values = karhunen_loeve(covariance)
-        kept = rank_rule(values)
-        return beam_powers(vectors, kept), jnp.sum(kept, dtype=jnp.int32)
-
-    return jax.vmap(of_user)(covariances)
+    return Directions(*jax.vmap(of_user)(covariances))
 
 
-def _groups(
-    azimuth: Float[Array, "users azimuth_beams"],
-    elevation: Float[Array, "users elevation_beams"],
-    azimuth_groups: int,
-    elevation_groups: int,
-    grouping: Grouping,
-) -> Groups:
-    def of_user(azimuth: Array, elevation: Array) -> tuple[Array, Array]:
-        return grouping(captured(azimuth, azimuth_groups), captured(elevation, elevation_groups))
-
-    return Groups(*jax.vmap(of_user)(azimuth, elevation), azimuth_groups, elevation_groups)
+def _captured(directions: Directions, groups: int) -> Float[Array, "users groups"]:
+    return jax.vmap(lambda powers: captured(powers, groups))(directions.beam_powers)

@@ -15,14 +15,13 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Bool, Complex, Float, Int
 
-from jaxmimo.channel.karhunen_loeve import karhunen_loeve
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.rates.deterministic_equivalents import KroneckerCovariances, slnr_powers
 from jaxmimo.rates.ergodic import ergodic_rates
 from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
 from jaxmimo.systems.beamforming_3d.cell import Cell
+from jaxmimo.systems.beamforming_3d.two_stage import two_stage_powers
 from jaxmimo.transceiver.combining import IN_GRAM_FORM, Combiner, mmse_combiner, zf_combiner
-from jaxmimo.transceiver.precoding import slnr_precoder
 
 
 @runtime_checkable
@@ -75,11 +74,9 @@ def all_groups(cell: Cell) -> "TwoStageSLNR":
 
 def generalized_mrt(cell: Cell) -> "FixedPrecoders":
     """Generalized maximum ratio transmission, on the principal eigenvectors of the covariances."""
-
-    def principal(covariances: Array) -> Array:
-        return jax.vmap(lambda r: karhunen_loeve(r)[0][:, 0])(covariances)
-
-    return FixedPrecoders(cell, principal(cell.azimuth), principal(cell.elevation))
+    return FixedPrecoders(
+        cell, cell.azimuth_directions.principal, cell.elevation_directions.principal
+    )
 
 
 def full_dimension_slnr(cell: Cell) -> "FullDimension":
@@ -114,22 +111,7 @@ class TwoStageSLNR(eqx.Module):
         self, h: Complex[Array, "users azimuth_antennas elevation_antennas"]
     ) -> Float[Array, "streams users"]:
         """Powers over the noise, eqs. (15)-(17)."""
-        groups = self.cell.groups
-        azimuth_beams = h.shape[1] // groups.azimuth_groups
-        elevation_beams = h.shape[2] // groups.elevation_groups
-
-        def of_stream(user: Array, counted: Array, azimuth: Array, elevation: Array) -> Array:
-            first_user = jnp.zeros_like(azimuth)
-            start = (first_user, azimuth * azimuth_beams, elevation * elevation_beams)
-            size = (h.shape[0], azimuth_beams, elevation_beams)
-            effective = lax.dynamic_slice(h, start, size).reshape(h.shape[0], -1)
-            p = slnr_precoder(effective, counted, user)
-            gain = jnp.matmul(effective.conj(), p, precision="highest")
-            return gain.real**2 + gain.imag**2
-
-        users = jnp.arange(h.shape[0])
-        counted = self.counted.astype(h.real.dtype)
-        return jax.vmap(of_stream)(users, counted, groups.azimuth, groups.elevation)
+        return two_stage_powers(h, self.cell.groups, self.counted[None])[0]
 
     def powers_in_the_limit(self) -> Float[Array, "streams users"]:
         """Deterministic equivalents of the powers over the noise, Theorem 1."""

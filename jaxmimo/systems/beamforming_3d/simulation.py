@@ -30,9 +30,12 @@ from jaxmimo.systems.beamforming_3d.schemes import (
     adjacent_groups,
 )
 from jaxmimo.systems.beamforming_3d.system import Beamforming3D, Users, check_groups, draw_users
+from jaxmimo.systems.beamforming_3d.two_stage import two_stage_powers
 
-LANES = 32
-"""Fading realizations side by side within a drop: what a CPU's caches hold of them."""
+
+def _lanes() -> int:
+    """Fading realizations side by side within a drop: what a CPU's caches hold, or a GPU takes."""
+    return 2 if jax.default_backend() == "cpu" else 32
 
 
 def sum_rate(
@@ -68,7 +71,7 @@ def sum_rate(
     cell = grouped_cell(system, users, groups)
     sample = Partial(
         _rate_of_fading,
-        factors=channel_factors(cell, factor_ranks(system, users)),
+        factors=channel_factors(cell),
         precodings=[each(cell) for each in as_schemes(scheme)],
         keep_axis=not callable(scheme),
     )
@@ -165,9 +168,10 @@ def rate_sample(
     return Partial(
         _sample,
         system=system,
-        rates=Partial(mean_over_fading, realizations=count, ranks=factor_ranks(system)),
+        rates=Partial(mean_over_fading, realizations=count),
         scheme=scheme if callable(scheme) else tuple(scheme),
         azimuth_groups=None if azimuth_groups is None else tuple(azimuth_groups),
+        ranks=factor_ranks(system),
     )
 
 
@@ -179,7 +183,7 @@ def equivalent_sample(
 ) -> Partial:
     """As `rate_sample`, with the deterministic equivalents of the same drops instead."""
     sample = rate_sample(system, scheme=scheme, azimuth_groups=azimuth_groups)
-    return Partial(_sample, **{**sample.keywords, "rates": Partial(_limit)})
+    return Partial(_sample, **{**sample.keywords, "rates": Partial(_limits)})
 
 
 def _sample(
@@ -189,11 +193,13 @@ def _sample(
     rates: Callable[[Array, tuple[Cell, ...], tuple[Scheme, ...]], Array],
     scheme: Scheme | tuple[Scheme, ...],
     azimuth_groups: tuple[int, ...] | None,
+    ranks: tuple[int, int],
 ) -> Array:
     """Rates (azimuth_groups, schemes) of one drop, without the axes that were not asked for."""
     users_key, fading_key = jax.random.split(key)
     users = draw_users(users_key, system)
-    cells = make_cells(system, users, azimuth_groups or (system.azimuth_groups,))
+    counts = azimuth_groups or (system.azimuth_groups,)
+    cells = make_cells(system, users, counts, ranks=ranks)
     result = rates(fading_key, cells, as_schemes(scheme))
     left_out = (azimuth_groups is None, callable(scheme))
     return result.squeeze(tuple(axis for axis in (0, 1) if left_out[axis]))
@@ -208,7 +214,7 @@ def as_schemes(scheme: Scheme | Sequence[Scheme]) -> tuple[Scheme, ...]:
 
 def grouped_cell(system: Beamforming3D, users: Users, groups: Groups | None) -> Cell:
     """The cell of given users, in these groups or those of 2D-FQUG."""
-    cell = make_cell(system, users)
+    cell = make_cell(system, users, ranks=factor_ranks(system, users))
     if groups is None:
         return cell
     require(
@@ -219,15 +225,19 @@ def grouped_cell(system: Beamforming3D, users: Users, groups: Groups | None) -> 
     return cell.with_groups(groups)
 
 
-def _limit(key: Array, cells: tuple[Cell, ...], schemes: tuple[Scheme, ...]) -> Array:
+def _limits(key: Array, cells: tuple[Cell, ...], schemes: tuple[Scheme, ...]) -> Array:
     del key
+    return limits(cells, schemes)
+
+
+def limits(cells: Sequence[Cell], schemes: tuple[Scheme, ...]) -> Float[Array, "cells schemes"]:
+    """Deterministic equivalents of the sum rates of one drop; arguments as `mean_over_fading`."""
     return jnp.stack([_limit_of_cell(cell, schemes) for cell in cells])
 
 
 @eqx.filter_jit
 def _limit_of_cell(cell: Cell, schemes: tuple[Scheme, ...]) -> Float[Array, " schemes"]:
-    precodings = [scheme(cell) for scheme in schemes]
-    rates = of_each(precodings, lambda precoding: precoding.rates_in_the_limit())
+    rates = _limit_of_each([scheme(cell) for scheme in schemes])
     return jnp.stack([each.sum() for each in rates])
 
 
@@ -237,7 +247,6 @@ def mean_over_fading(
     schemes: tuple[Scheme, ...],
     *,
     realizations: int,
-    ranks: tuple[int, int],
 ) -> Float[Array, "cells schemes"]:
     """Sum rates of one drop in the mean over its fading, worked through in chunks.
 
@@ -246,11 +255,10 @@ def mean_over_fading(
         cells: The drop under several groupings, which differ in nothing else.
         schemes: Downlink schemes.
         realizations: Fading realizations.
-        ranks: Eigenvectors to keep, `factor_ranks`.
     """
-    factors = channel_factors(cells[0], ranks)
+    factors = channel_factors(cells[0])
     precodings = [[scheme(cell) for scheme in schemes] for cell in cells]
-    chunks = math.ceil(realizations / LANES)
+    chunks = math.ceil(realizations / _lanes())
     size = math.ceil(realizations / chunks)
 
     def of_realization(i: Array) -> Array:
@@ -278,19 +286,35 @@ def sum_rates(
     h: Complex[Array, "users azimuth_antennas elevation_antennas"],
 ) -> Float[Array, " precodings"]:
     """Sum rates of several precodings of one cell in one realization, eqs. (26)-(27)."""
-    powers = of_each(precodings, lambda precoding: precoding.powers(h))
+    powers = powers_of_each(precodings, h)
     return jnp.stack([spectral_efficiency(sinr_of_powers(each)).sum() for each in powers])
 
 
-def of_each(precodings: Sequence[Precoding], function: Callable[[Precoding], Array]) -> list[Array]:
-    """A function of each of several precodings of one cell.
+def powers_of_each(
+    precodings: Sequence[Precoding],
+    h: Complex[Array, "users azimuth_antennas elevation_antennas"],
+) -> list[Float[Array, "streams users"]]:
+    """Powers over the noise of several precodings of one cell in one realization."""
+    two_stage = [p for p in precodings if isinstance(p, TwoStageSLNR)]
+    if not two_stage:
+        return [precoding.powers(h) for precoding in precodings]
+    counted = jnp.stack([p.counted for p in two_stage])
+    together = iter(two_stage_powers(h, two_stage[0].cell.groups, counted))
+    return [next(together) if isinstance(p, TwoStageSLNR) else p.powers(h) for p in precodings]
+
+
+def _limit_of_each(precodings: Sequence[Precoding]) -> list[Float[Array, " users"]]:
+    """Rates in the limit of several precodings of one cell.
 
     Two-stage ones differ in whom leakage is counted to. Mapped over that, they are compiled once
-    and share what does not depend on it, such as Gram matrices.
+    and share what does not depend on it.
     """
     two_stage = [p for p in precodings if isinstance(p, TwoStageSLNR)]
     if len(two_stage) < 2:
-        return [function(p) for p in precodings]
+        return [precoding.rates_in_the_limit() for precoding in precodings]
     cell, counted = two_stage[0].cell, jnp.stack([p.counted for p in two_stage])
-    mapped = iter(jax.vmap(lambda counted: function(TwoStageSLNR(cell, counted)))(counted))
-    return [next(mapped) if isinstance(p, TwoStageSLNR) else function(p) for p in precodings]
+    rates = jax.vmap(lambda counted: TwoStageSLNR(cell, counted).rates_in_the_limit())(counted)
+    mapped = iter(rates)
+    return [
+        next(mapped) if isinstance(p, TwoStageSLNR) else p.rates_in_the_limit() for p in precodings
+    ]

@@ -14,10 +14,9 @@ from jaxmimo.systems.beamforming_3d.cell import (
     Groups,
     channel_factors,
     draw_channels,
-    factor_ranks,
 )
 from jaxmimo.systems.beamforming_3d.schemes import Precoding, Scheme, adjacent_groups
-from jaxmimo.systems.beamforming_3d.simulation import as_schemes, grouped_cell, of_each
+from jaxmimo.systems.beamforming_3d.simulation import as_schemes, grouped_cell, powers_of_each
 from jaxmimo.systems.beamforming_3d.system import Beamforming3D, Users
 
 
@@ -55,7 +54,7 @@ def user_rates(
     cell = grouped_cell(system, users, groups)
     sample = Partial(
         _rates_of_fading,
-        factors=channel_factors(cell, factor_ranks(system, users)),
+        factors=channel_factors(cell),
         precodings=[each(cell) for each in as_schemes(scheme)],
         keep_axis=not callable(scheme),
     )
@@ -66,6 +65,6 @@ def _rates_of_fading(
     key: Array, factors: ChannelFactors, precodings: list[Precoding], keep_axis: bool
 ) -> Array:
     h = draw_channels(key, factors)
-    powers = of_each(precodings, lambda precoding: precoding.powers(h))
+    powers = powers_of_each(precodings, h)
     rates = jnp.stack([spectral_efficiency(sinr_of_powers(each)) for each in powers])
     return rates if keep_axis else rates[0]

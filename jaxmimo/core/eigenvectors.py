@@ -1,0 +1,119 @@
+r"""Eigenvectors of batches of covariances without LAPACK: pivoted Cholesky factors, then rotations.
+
+A pivoted Cholesky factorization stops at the rank of a covariance, $R = L L^T$; one-sided Jacobi
+rotations then make the columns of L orthogonal, which turns them into $\sqrt{\lambda_k} u_k$. A
+covariance of many antennas that sees narrow scatterers thus costs what its rank makes it cost.
+Matrix axes are first and the batch last, as in `small_matrices`.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Float
+
+from jaxmimo.core.small_matrices import batch_stays_last
+
+_MOST_SWEEPS = 30
+
+
+def scaled_eigenvectors(
+    covariance: Float[Array, "n n *batch"], rank: int
+) -> Float[Array, "rank n *batch"]:
+    r"""The vectors $\sqrt{\lambda_k} u_k$ of $R = \sum_k \lambda_k u_k u_k^T$, in no order.
+
+    Those of eigenvalues that are rounding errors may be zero, or left out by the rank. Errors are
+    some dozens of machine epsilons of the largest eigenvalue.
+
+    Args:
+        covariance: R, real, symmetric and positive semidefinite but for rounding.
+        rank: How many to find, at least as many as R has but for rounding.
+    """
+    largest = jnp.max(jnp.abs(covariance), axis=(0, 1))
+    scale = jnp.where(largest > 0, largest, 1.0)
+    find = batch_stays_last(lambda r: _orthogonal(_pivoted_factor(r, rank)), first_batch_axis=2)
+    return find(covariance / scale[None, None]) * jnp.sqrt(scale)[None, None]
+
+
+def _pivoted_factor(r: Float[Array, "n n batch"], rank: int) -> Float[Array, "rank n batch"]:
+    """Columns of L, the one of the largest variance that is left in every step."""
+    return jnp.moveaxis(jax.vmap(lambda r: _pivoted_factor_of(r, rank), 2)(r), 0, 2)
+
+
+def _pivoted_factor_of(r: Float[Array, "n n"], rank: int) -> Float[Array, "rank n"]:
+    """Of one covariance, whose largest variance is 1."""
+    rounding = jnp.finfo(r.dtype).eps
+
+    def step(k: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        left, factor = state
+        p = jnp.argmax(left)
+        column = r[p] - jnp.matmul(factor[:, p], factor, precision="highest")
+        alive = column[p] > rounding  # else what is left is in the null space
+        column = column * jnp.where(alive, lax.rsqrt(jnp.where(alive, column[p], 1.0)), 0.0)
+        return (left - column**2).at[p].set(-jnp.inf), factor.at[k].set(column)
+
+    start = (jnp.diagonal(r), jnp.zeros((rank, r.shape[0]), r.dtype))
+    return lax.fori_loop(0, rank, step, start)[1]
+
+
+def _orthogonal(columns: Float[Array, "rank n batch"]) -> Float[Array, "rank n batch"]:
+    """Rotate columns until they are orthogonal but for rounding of the longest."""
+    rank = columns.shape[0]
+    if rank == 1:
+        return columns
+    columns = jnp.pad(columns, ((0, rank % 2), (0, 0), (0, 0)))
+    tolerance = 4 * jnp.finfo(columns.dtype).eps * jnp.max(_powers(columns), axis=0)
+
+    def turn(_: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        columns, powers, worst = state
+        columns, powers, overlap = _rotate_pairs(columns, powers)
+        return columns, powers, jnp.maximum(worst, overlap)
+
+    def sweep(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        columns, _, sweeps = state
+        start = (columns, _powers(columns), jnp.zeros_like(tolerance))
+        columns, _, worst = lax.fori_loop(0, columns.shape[0] - 1, turn, start)
+        return columns, worst, sweeps + 1
+
+    def unfinished(state: tuple[Array, Array, Array]) -> Array:
+        return jnp.any(state[1] > tolerance) & (state[2] < _MOST_SWEEPS)
+
+    start = (columns, jnp.full_like(tolerance, jnp.inf), jnp.int32(0))
+    # The players of the tournament are in their first order again after each sweep.
+    return lax.while_loop(unfinished, sweep, start)[0][:rank]
+
+
+def _powers(columns: Float[Array, "rank n batch"]) -> Float[Array, "rank batch"]:
+    return jnp.sum(columns * columns, axis=1)
+
+
+def _rotate_pairs(
+    columns: Float[Array, "rank n batch"], powers: Float[Array, "rank batch"]
+) -> tuple[Array, Array, Array]:
+    """Make column i orthogonal to column rank - 1 - i for all i, and pair others for the next turn.
+
+    Returns:
+        The columns, their squared norms, and the largest overlap of two that were paired.
+    """
+    half = columns.shape[0] // 2
+    x, y = columns[:half], columns[half:][::-1]
+    x_power, y_power = powers[:half], powers[half:][::-1]
+    overlap = jnp.sum(x * y, axis=1)
+    contrast = 0.5 * (y_power - x_power)
+    divisor = jnp.abs(contrast) + jnp.sqrt(contrast**2 + overlap**2)
+    sign = jnp.where(contrast < 0, -1.0, 1.0)
+    tangent = overlap * sign / jnp.where(divisor > 0, divisor, 1.0)
+    # Not `rsqrt`, whose bias on CPUs would add up over hundreds of turns.
+    cosine = 1.0 / jnp.sqrt(1.0 + tangent**2)
+    sine = tangent * cosine
+    x, y = (
+        cosine[:, None] * x - sine[:, None] * y,
+        sine[:, None] * x + cosine[:, None] * y,
+    )
+    x_power, y_power = x_power - tangent * overlap, y_power + tangent * overlap
+    largest = jnp.max(jnp.abs(overlap), axis=0)
+    return _next_seats(x, y), _next_seats(x_power, y_power), largest
+
+
+def _next_seats(x: Array, y: Array) -> Array:
+    """The circle method: one player stays, the others move on by one seat."""
+    return jnp.concatenate([x[:1], y[:1], x[1:], y[1:][::-1]])
