@@ -42,7 +42,7 @@ def block_sums(
     def add_batch(batch: int | Array, sums: PyTree[Array]) -> PyTree[Array]:
         lowest = first + batch * size
         index, drawn = _indices(lowest, size, start, stop)
-        draws = jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(index)
+        draws = _side_by_side(lambda i: draw(jax.random.fold_in(key, i)), index)
         slot = (lowest % blocks) // width
 
         def add(total: Array, values: Array) -> Array:
@@ -83,12 +83,19 @@ def non_finite(
     def look_at(batch: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         count, lowest = found
         index, drawn = _indices(first + batch * batch_size, batch_size, start, stop)
-        bad = jax.vmap(is_bad)(index) & drawn
+        bad = _side_by_side(is_bad, index) & drawn
         here = jnp.min(jnp.where(bad, index, jnp.asarray(stop, jnp.uint32)))
         return count + bad.sum(dtype=jnp.uint32), jnp.minimum(lowest, here)
 
     nothing = jnp.uint32(0), jnp.asarray(stop, jnp.uint32)
     return lax.fori_loop(0, (stop - first + batch_size - 1) // batch_size, look_at, nothing)
+
+
+def _side_by_side(function: Callable[[Array], PyTree[Array]], index: Array) -> PyTree[Array]:
+    """The function of each realization; of one alone without `vmap`, whose tracing takes time."""
+    if index.size > 1:
+        return jax.vmap(function)(index)
+    return jax.tree.map(lambda value: value[None], function(index[0]))
 
 
 def _indices(

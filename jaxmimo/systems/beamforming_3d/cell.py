@@ -4,6 +4,7 @@ The second stage of beamforming knows these statistics only. Beams are those of
 `prebeamforming.beam_covariance`, in which all covariances are real.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jaxtyping import Complex, Float, Int, Key
+from scipy.special import roots_legendre
 
 from jaxmimo.channel.correlation import one_ring_covariance
 from jaxmimo.channel.karhunen_loeve import RankRule, karhunen_loeve
@@ -228,10 +230,13 @@ def factor_ranks(system: Beamforming3D, users: Users | None = None) -> tuple[int
 
 @lru_cache(maxsize=64)
 def _rank_at_boresight(antennas: int, spread: float, spacing: float, precision: float) -> int:
-    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-        values = np.linalg.eigvalsh(np.asarray(one_ring_covariance(antennas, 0.0, spread, spacing)))
+    """By quadrature of `one_ring_covariance` in NumPy, where no program has to be compiled."""
+    turns = 4 * antennas * spacing * spread
+    nodes, weights = roots_legendre(64 + math.ceil(4 * turns))
+    phase = 2 * np.pi * spacing * np.outer(np.arange(antennas), np.sin(spread * nodes))
+    values = np.linalg.svd(np.exp(-1j * phase) * np.sqrt(weights / 2), compute_uv=False) ** 2
     margin = 2
-    return min(antennas, int(np.sum(values > precision * values[-1])) + margin)
+    return min(antennas, int(np.sum(values > precision * values[0])) + margin)
 
 
 def draw_channels(
