@@ -1,8 +1,7 @@
 """Measurements that need a fresh process: compile time, cold and from the cache, and peak memory.
 
-`python -m benchmarks.fresh NAME REALIZATIONS [CORE ...]` runs a workload twice in its own process,
-on these cores if any are named, and prints the first duration, the second and the peak memory as
-JSON.
+`python -m benchmarks.fresh NAME REALIZATIONS TIMES [CORE ...]` runs a workload once or twice in its
+own process, on these cores if any are named, and prints the durations and the peak memory as JSON.
 """
 
 import json
@@ -25,6 +24,7 @@ def run_fresh(
     *,
     devices: int = 1,
     cores: Sequence[int] = (),
+    times: int = 2,
 ) -> dict[str, float]:
     """Run a workload in a process of its own.
 
@@ -34,9 +34,10 @@ def run_fresh(
         cache: Folder of the persistent compilation cache; None runs without one.
         devices: Devices that the CPU is split into.
         cores: Cores that the process may run on; all if there are none.
+        times: Runs, one or two.
 
     Returns:
-        `first_s`, compilation included; `second_s`, without; `peak_bytes`.
+        `first_s`, compilation included; `second_s`, without, of two runs; `peak_bytes`.
     """
     environment = dict(os.environ)
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
@@ -48,7 +49,7 @@ def run_fresh(
         }
     if devices > 1:
         environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
-    command = [sys.executable, "-m", "benchmarks.fresh", name, str(realizations)]
+    command = [sys.executable, "-m", "benchmarks.fresh", name, str(realizations), str(times)]
     command += map(str, cores)
     finished = subprocess.run(
         command, env=environment, cwd=_ROOT, stdout=subprocess.PIPE, check=True, timeout=3600
@@ -90,20 +91,20 @@ def _own_peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def main(name: str, realizations: int) -> None:
-    """Run a workload twice and print what it took."""
+def main(name: str, realizations: int, times: int) -> None:
+    """Run a workload and print what it took."""
     from benchmarks.workloads import WORKLOADS
 
     run, seconds = WORKLOADS[name](), []
-    for _ in range(2):
+    for _ in range(times):
         start = time.perf_counter()
         run(realizations)
         seconds.append(time.perf_counter() - start)
-    result = {"first_s": seconds[0], "second_s": seconds[1], "peak_bytes": _own_peak_bytes()}
-    print(json.dumps(result))
+    durations = dict(zip(("first_s", "second_s"), seconds, strict=False))
+    print(json.dumps({**durations, "peak_bytes": _own_peak_bytes()}))
 
 
 if __name__ == "__main__":
-    if cores := [int(core) for core in sys.argv[3:]]:
+    if cores := [int(core) for core in sys.argv[4:]]:
         os.sched_setaffinity(0, cores)  # before JAX counts them
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], *map(int, sys.argv[2:4]))
