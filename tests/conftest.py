@@ -5,6 +5,14 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+# Hooks and a fixture of pytest, which finds them by their names here.
+from verification import (  # noqa: F401
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_terminal_summary,
+    verified,
+)
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 settings.register_profile("jaxmimo", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("jaxmimo")

@@ -66,12 +66,18 @@ WRAPPING = [(0.5, 2.0), (-2.0, 5.0)]
         (256, 0.5, CASES),
     ],
 )
-def test_local_scattering_is_exact(law, num_antennas, spacing, cases):
+def test_local_scattering_is_exact(law, num_antennas, spacing, cases, verified):
     for angle, std in cases:
         column = quadrature(num_antennas, angle, std, law, spacing)
         assert abs(column[0] - 1) < 1e-12  # the reference itself
         covariance = local(num_antennas, angle, std, spacing, law)
-        np.testing.assert_allclose(covariance[:, 0], column, rtol=0, atol=2e-12)
+        verified(
+            "Ours, covariance of local scattering",
+            "quadrature",
+            covariance[:, 0],
+            column,
+            atol=2e-12,
+        )
 
 
 @pytest.mark.parametrize("num_antennas", [16, 256])

@@ -70,7 +70,7 @@ def test_gradients_of_amplitudes():
 
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize("propagation_phase", [False, True])
-def test_direct_path_by_definition(propagation_phase, x64):
+def test_direct_path_by_definition(propagation_phase, x64, verified):
     expected = np.zeros((APS, ANTENNAS, USERS), complex)
     for q, s, k in np.ndindex(*expected.shape):
         expected[q, s, k] = np.sqrt(GAIN[q, k]) * np.exp(-1j * np.pi * s * np.sin(ANGLE[q, k]))
@@ -82,7 +82,13 @@ def test_direct_path_by_definition(propagation_phase, x64):
         direct = np.asarray(los(propagation_phase))
     # Half a unit in the last place of 900 turns is 2e-4 rad.
     tolerance = 1e-11 if x64 else (5e-4 if propagation_phase else 2e-6)
-    np.testing.assert_allclose(direct, expected, atol=tolerance)
+    verified(
+        "Tominaga et al., direct path (1)-(2)",
+        "its definition, looped",
+        direct,
+        expected,
+        atol=tolerance,
+    )
     np.testing.assert_allclose(np.mean(abs(direct) ** 2, axis=1), GAIN, rtol=1e-5)
 
 
@@ -132,7 +138,7 @@ def covariances(std=0.3):
 
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize("correlated", [False, True])
-def test_fading_by_definition(correlated, x64):
+def test_fading_by_definition(correlated, x64, verified):
     kappa = np.array([[0.0, 0.5], [10.0, np.inf]])
     with jax.enable_x64(x64):
         factor = np.linalg.cholesky(covariances()) if correlated else None
@@ -154,7 +160,13 @@ def test_fading_by_definition(correlated, x64):
             wave = factor[q, k] @ wave
         share = 1.0 if np.isinf(kappa[q, k]) else kappa[q, k] / (1 + kappa[q, k])
         expected = np.sqrt(share) * direct[q, :, k] + np.sqrt((1 - share) * GAIN[q, k]) * wave
-        np.testing.assert_allclose(channel[q, :, k], expected, atol=1e-14 if x64 else 2e-6)
+        verified(
+            "Tominaga et al., Rician fading (1)-(4)",
+            "its definition, looped",
+            channel[q, :, k],
+            expected,
+            atol=1e-14 if x64 else 2e-6,
+        )
 
 
 def test_identity_factor_is_uncorrelated_fading():

@@ -59,18 +59,30 @@ def on_grid(gains, angles, distances, excess, grid, antennas, **options):
 
 
 @pytest.mark.parametrize(("count", "antennas"), [(1, 1), (20, 7), (33, 16), (256, 2)])
-def test_three_forms_agree(count, antennas):
+def test_three_forms_agree(count, antennas, verified):
     with jax.enable_x64(True):
         grid = Grid(jnp.asarray(-2e8), jnp.asarray(4e8 / count), count)
         given = paths()
         expected = by_definition(*given, grid.frequencies, antennas)
         response = frequency_response(*given, grid.frequencies, CARRIER, SPACING, antennas)
-        np.testing.assert_allclose(response, expected, atol=1e-10)
-        np.testing.assert_allclose(on_grid(*given, grid, antennas), expected, atol=1e-10)
+        verified("Ahn et al., response (5)-(6)", "its definition", response, expected, atol=1e-10)
+        verified(
+            "Ahn et al., response on equally spaced subcarriers",
+            "its definition",
+            on_grid(*given, grid, antennas),
+            expected,
+            atol=1e-10,
+        )
         for index in (0, count - 1):
             stacked = stacked_response(*given, grid.frequencies[index], CARRIER, SPACING, antennas)
             ordered = np.swapaxes(expected[index], 1, 2).reshape(3, -1)  # entry m L + l
-            np.testing.assert_allclose(stacked, ordered, atol=1e-10)
+            verified(
+                "Ahn et al., stacked response (7)-(11)",
+                "its definition",
+                stacked,
+                ordered,
+                atol=1e-10,
+            )
 
 
 def test_single_precision_keeps_the_phases():

@@ -43,12 +43,18 @@ def by_series(num_antennas, angle, spread, spacing):
 
 
 @pytest.mark.parametrize(("num_antennas", "spacing"), [(1, 0.5), (12, 0.4), (64, 0.5), (256, 0.5)])
-def test_exact(num_antennas, spacing):
+def test_exact(num_antennas, spacing, verified):
     for angle, spread in CASES + [(-2.5, 1.5)] * (num_antennas < 100):
         column = one_ring(num_antennas, angle, spread, spacing)[:, 0]
         for reference in (by_quadrature, by_series):
             expected = reference(num_antennas, angle, spread, spacing)
-            np.testing.assert_allclose(column, expected, rtol=0, atol=1e-10)
+            verified(
+                "Fan et al., one-ring covariance (4)",
+                "quadrature; Bessel series",
+                column,
+                expected,
+                atol=1e-10,
+            )
 
 
 def test_published_row_is_that_of_the_mirrored_angle():

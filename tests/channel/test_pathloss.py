@@ -22,7 +22,7 @@ def test_wavelength():
 
 
 @pytest.mark.parametrize("x64", [False, True])
-def test_free_space(x64):
+def test_free_space(x64, verified):
     # 20 lg d + 20 lg f - 147.5522168 dB, d in m and f in Hz
     distance = np.array([[1.0, 10.5, 141.0]])
     loss_db = 20 * np.log10(distance) + 20 * np.log10(CARRIER_HZ) - 147.55221678
@@ -36,7 +36,13 @@ def test_free_space(x64):
                 reference_distance=reference,
             )
             np.testing.assert_allclose(other, gain, rtol=1e-6)
-    np.testing.assert_allclose(gain, 10 ** (-loss_db / 10), rtol=1e-9 if x64 else 2e-6)
+    verified(
+        "Tominaga et al., path loss (18)-(19)",
+        "free space",
+        gain,
+        10 ** (-loss_db / 10),
+        rtol=1e-9 if x64 else 2e-6,
+    )
 
 
 @given(st.floats(1.0, 1e4), st.floats(0.0, 6.0), st.floats(0.1, 10.0))
@@ -99,11 +105,17 @@ def street_canyon_by_the_standard(distance, carrier, ap, ue, los):
 
 
 @pytest.mark.parametrize("x64", [False, True])
-def test_street_canyon_at_known_points(x64):
+def test_street_canyon_at_known_points(x64, verified):
     with jax.enable_x64(x64):
         losses = umi_street_canyon(100.0, 28e9, 10.0, 1.5, jnp.array([True, False]))
         at_the_ap = umi_street_canyon(jnp.array([0.0, 3.0, 10.0]), 28e9, 10.0, 1.5, False)
-    np.testing.assert_allclose(losses, [103.376, 123.880], atol=5e-4)
+    verified(
+        "3GPP TR 38.901, path loss of UMi-Street Canyon [dB]",
+        "values by hand",
+        losses,
+        [103.376, 123.880],
+        atol=5e-4,
+    )
     np.testing.assert_array_equal(at_the_ap, np.full(3, at_the_ap[2]))
 
 

@@ -33,13 +33,19 @@ def response(frequency, num_antennas, spacing, angle):
 
 
 @pytest.mark.parametrize("num_antennas", [1, 2, 16, 64, 256])
-def test_gain_is_that_of_the_direct_sum(num_antennas):
+def test_gain_is_that_of_the_direct_sum(num_antennas, verified):
     offset, angle = OFFSETS[:, None], ANGLES[None, :]
     sine, antenna = np.sin(angle)[..., None], np.arange(num_antennas)
     waves = np.exp(-2j * np.pi * offset[..., None] * SPACING * sine * antenna / SPEED_OF_LIGHT)
     with jax.enable_x64(True):
         found = np.asarray(gain(offset, num_antennas, SPACING, angle))
-    np.testing.assert_allclose(found, abs(waves.mean(-1)) ** 2, rtol=0, atol=1e-12)
+    verified(
+        "Ahn et al., gain of a squinting beam (Section III-B)",
+        "direct sum",
+        found,
+        abs(waves.mean(-1)) ** 2,
+        atol=1e-12,
+    )
     assert np.all((found >= 0) & (found <= 1))
     np.testing.assert_array_equal(found[:, 2], 1)  # boresight
     np.testing.assert_array_equal(found[2], 1)  # carrier
@@ -78,13 +84,19 @@ def test_gradients_are_finite_at_the_corners(x64):
             assert np.isfinite(slope).all()
 
 
-def test_mean_gain_is_that_of_quadrature_and_of_random_users(assert_mean):
+def test_mean_gain_is_that_of_quadrature_and_of_random_users(assert_mean, verified):
     node, weight = np.polynomial.legendre.leggauss(200)
     with jax.enable_x64(True):
         offsets = np.array([[0.0, 1e8], [-2e8, 5e6]])
         powers = gain(offsets[..., None], 256, SPACING, 0.2 + np.pi / 3 * node[None, None])
         mean = beam_squint.mean_squint_gain(offsets, 256, SPACING, 0.2, np.pi / 3 / np.sqrt(3))
-    np.testing.assert_allclose(mean, np.asarray(powers) @ weight / 2, rtol=0, atol=1e-12)
+    verified(
+        "Ours, mean gain of a squinting beam",
+        "quadrature",
+        mean,
+        np.asarray(powers) @ weight / 2,
+        atol=1e-12,
+    )
     users = np.pi / 3 * (2 * uniform(jax.random.key(3), (40_000,)) - 1)
     mean = beam_squint.mean_squint_gain(2e8, 256, SPACING, 0.0, np.pi / 3 / np.sqrt(3))
     assert_mean(gain(2e8, 256, SPACING, users), float(mean), largest_error=2e-3)
@@ -163,14 +175,14 @@ def test_bandwidth_is_infinite_without_squint():
 
 
 @pytest.mark.parametrize("num_antennas", [1, 5, 16, 256])
-def test_leakage_is_the_inverse_fft_of_the_response(num_antennas):
+def test_leakage_is_the_inverse_fft_of_the_response(num_antennas, verified):
     offset, angle = OFFSETS[:6, None], ANGLES[None, :]
     waves = response(CARRIER + offset, num_antennas, SPACING, angle + 0 * offset)
     expected = abs(np.fft.ifft(waves, norm="ortho")) ** 2
     with jax.enable_x64(True):
         shares = np.asarray(leakage(offset, num_antennas, SPACING, angle, CARRIER))
     assert shares.shape == (6, 8, num_antennas)
-    np.testing.assert_allclose(shares, expected, rtol=0, atol=1e-11)
+    verified("Ahn et al., leakage over DFT bins", "inverse FFT", shares, expected, atol=1e-11)
     np.testing.assert_allclose(shares.sum(-1), 1, rtol=1e-12)
 
 

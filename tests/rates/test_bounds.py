@@ -6,7 +6,7 @@ import numpy as np
 from jaxmimo.rates.bounds import hardening_se
 
 
-def test_hardening_se_equals_its_definition():
+def test_hardening_se_equals_its_definition(verified):
     rng = np.random.default_rng(0)
     cross = 0.4 * (rng.normal(size=(5, 3, 3)) + 1j * rng.normal(size=(5, 3, 3)))
     noise = rng.normal(size=(5, 3, 6)) + 1j * rng.normal(size=(5, 3, 6))
@@ -15,7 +15,7 @@ def test_hardening_se_equals_its_definition():
     matrix = np.eye(3) + cross.conj().swapaxes(-1, -2) @ inverse @ cross
     expected = 0.8 * np.log2(np.linalg.det(matrix).real)
     ours = hardening_se(jnp.asarray(cross), jnp.asarray(covariance), 0.8)
-    np.testing.assert_allclose(ours, expected, rtol=1e-4)
+    verified("Sutton et al., SE from moments (24)", "its definition", ours, expected, rtol=1e-4)
 
 
 def test_single_antenna_is_the_scalar_formula():

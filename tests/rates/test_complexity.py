@@ -44,10 +44,16 @@ def test_grouping():
     assert grouping_flops(64, 12, 5, 4, [], []) == 0
 
 
-def test_slnr_of_all_users_is_that_of_the_table():
+def test_slnr_of_all_users_is_that_of_the_table(verified):
     published = {4: 3.353e7, 8: 1.5475e7, 16: 7.5186e6, 32: 3.7176e6, 64: 1.85e6}
     for groups, flops in published.items():
-        np.testing.assert_allclose(slnr_flops(64, 12, groups, 4, np.full(20, 19)), flops, rtol=2e-4)
+        verified(
+            "Fan et al., FLOPs of SLNR precoding (23)",
+            "the published table",
+            slnr_flops(64, 12, groups, 4, np.full(20, 19)),
+            flops,
+            rtol=2e-4,
+        )
 
 
 def test_slnr_counts_halves_and_huge_arrays_exactly():

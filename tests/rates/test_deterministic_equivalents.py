@@ -69,14 +69,14 @@ def looped(azimuth, elevation, counted, own):
 
 @pytest.mark.parametrize("counted", MASKS)
 @pytest.mark.parametrize("beams", [(3, 2), (1, 1), (1, 4)], ids=str)
-def test_powers_are_those_of_the_reference(beams, counted):
+def test_powers_are_those_of_the_reference(beams, counted, verified):
     azimuth, elevation = draw(*beams)
     expected = looped(azimuth, elevation, MASKS[counted], OWN)
     with jax.enable_x64(True):
         found = POWERS(covariances(azimuth, elevation), mask(MASKS[counted]), jnp.asarray(OWN))
-    np.testing.assert_allclose(found, expected, rtol=1e-8)
+    verified("Fan et al., powers of Theorem 1", "looped NumPy", found, expected, rtol=1e-8)
     single = POWERS(covariances(azimuth, elevation), mask(MASKS[counted]), jnp.asarray(OWN))
-    np.testing.assert_allclose(single, expected, rtol=1e-3)
+    verified("Fan et al., powers of Theorem 1", "looped NumPy", single, expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("snr", [1e-6, 1e3, 1e6])

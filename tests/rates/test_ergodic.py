@@ -33,17 +33,19 @@ def case(seed=0, users=5, antennas=4, exponent=1.5):
 
 @pytest.mark.parametrize(("users", "antennas"), [(1, 3), (2, 2), (5, 4), (3, 8)])
 @pytest.mark.parametrize("snr", [0.01, 1.0, 1e4])
-def test_rates_are_those_of_quadrature(users, antennas, snr):
+def test_rates_are_those_of_quadrature(users, antennas, snr, verified):
     r, beta, a, gains = case(0, users, antennas)
     expected = reference.fixed_rate(r, np.ones((users, 1, 1)), beta, a, snr, 1.0)
     with jax.enable_x64(True):
         found = RATES(snr * gains)
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)
+    name = "Ours, ergodic rates of fixed precoders"
+    verified(name, "quadrature", found, expected, atol=1e-7)
     single = RATES(jnp.asarray(snr * gains, jnp.float32))
     np.testing.assert_allclose(single, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_one_user_has_the_exponential_integral():
+def test_one_user_has_the_exponential_integral(verified):
     snr = 10.0 ** np.arange(-6, 9)
     inverse = 1.0 / snr
     with np.errstate(over="ignore", invalid="ignore"):
@@ -53,7 +55,13 @@ def test_one_user_has_the_exponential_integral():
     expected[weak] = (snr - snr**2 + 2 * snr**3)[weak] / np.log(2)
     with jax.enable_x64(True):
         found = jax.jit(jax.vmap(ergodic_rates))(jnp.asarray(snr)[:, None, None, None])[:, 0]
-    np.testing.assert_allclose(found, expected, rtol=2e-7)
+    verified(
+        "Ours, ergodic rate of one user",
+        "exponential integral of SciPy",
+        found,
+        expected,
+        rtol=2e-7,
+    )
 
 
 def test_rates_are_means_over_draws(assert_mean):

@@ -65,15 +65,18 @@ def test_a_vector_is_correlated_fully_with_its_multiples():
 
 
 @pytest.mark.parametrize("double", [False, True], ids=["single", "double"])
-def test_correlation_is_the_definition(double):
+def test_correlation_is_the_definition(double, verified):
     rng = np.random.default_rng(1)
     g = normal(rng, 8, 9)
     joint = g @ g.conj().T
     blocks = joint[:4, :4], joint[4:, 4:], joint[:4, 4:]
     with jax.enable_x64(double):
         found = correlation(*blocks)
-    tolerance = 1e-12 if double else 1e-4
-    np.testing.assert_allclose(found, reference.vector_correlation(*blocks), rtol=tolerance)
+    expected = reference.vector_correlation(*blocks)
+    np.testing.assert_allclose(found, expected, rtol=1e-12 if double else 1e-4)
+    if double:
+        name = "Tominaga et al., vector correlation (15)"
+        verified(name, "matrix roots of the definition", found, expected, rtol=1e-12)
 
 
 @given(seed=st.integers(0, 10_000), rank=st.integers(1, 7), exponent=st.floats(-8, 8))
@@ -181,11 +184,17 @@ def test_condition_number_is_that_of_numpy(seed):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (4, 4), (3, 6), (7, 2), (1, 5)], ids=str)
-def test_condition_number_of_any_shape(shape):
+def test_condition_number_of_any_shape(shape, verified):
     h = normal(np.random.default_rng(4), *shape)
     with jax.enable_x64(True):
         found = CONDITION(as_jax(h))
-    np.testing.assert_allclose(found, np.linalg.cond(h), rtol=1e-11)
+    verified(
+        "Tominaga et al., condition number (17)",
+        "numpy.linalg.cond",
+        found,
+        np.linalg.cond(h),
+        rtol=1e-11,
+    )
     np.testing.assert_allclose(found, reference.condition_number(h), rtol=1e-11)
 
 

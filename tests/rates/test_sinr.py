@@ -28,14 +28,14 @@ def as_jax(array):
 
 @pytest.mark.parametrize("power", [0.7, POWERS], ids=["common", "per user"])
 @pytest.mark.parametrize(("double", "tolerance"), [(False, 1e-4), (True, 1e-12)])
-def test_sinr_is_that_of_the_looped_reference(power, double, tolerance):
+def test_sinr_is_that_of_the_looped_reference(power, double, tolerance, verified):
     rng = np.random.default_rng(0)
     v, h = normal(rng, 6, 4), normal(rng, 6, 4)
     with jax.enable_x64(double):
         found = SINR(as_jax(v), as_jax(h), power, 0.4)
         assert found.dtype == jnp.result_type(float)
     expected = reference.sinr(v, h, np.broadcast_to(power, 4), 0.4)
-    np.testing.assert_allclose(found, expected, rtol=tolerance)
+    verified("Tominaga et al., SINR (11)", "looped NumPy", found, expected, rtol=tolerance)
 
 
 @given(seed=st.integers(0, 10_000), exponents=st.lists(st.floats(-15, 15), min_size=4, max_size=4))
@@ -96,14 +96,20 @@ def test_spectral_efficiency_is_the_logarithm_and_keeps_small_values():
 
 
 @pytest.mark.parametrize(("antennas", "users"), [(6, 4), (4, 4), (3, 4)])
-def test_mmse_with_known_channels_reaches_the_largest_sinr(antennas, users):
+def test_mmse_with_known_channels_reaches_the_largest_sinr(antennas, users, verified):
     power = POWERS
     h, noise = normal(np.random.default_rng(4), antennas, users), 0.2
     with jax.enable_x64(True):
         v = mmse_combiner(as_jax(h * np.sqrt(power)), noise)
         found = SINR(v, as_jax(h), power, noise)
     expected = reference.mmse_sinr_perfect(h, power, noise)
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    verified(
+        "Tominaga et al., SINR of MMSE with known channels",
+        "the largest there is, in closed form",
+        found,
+        expected,
+        rtol=1e-10,
+    )
     gram = reference.mmse_sinr_perfect_gram(h, power, noise)
     np.testing.assert_allclose(found, gram, rtol=1e-10)
 
@@ -118,11 +124,17 @@ def test_no_combiner_beats_mmse_with_known_channels(seed, noise_db):
         assert np.all(SINR(v, h, 1.0, noise) <= best * (1 + 1e-3))
 
 
-def test_zero_forcing_with_known_channels_leaves_the_noise_only():
+def test_zero_forcing_with_known_channels_leaves_the_noise_only(verified):
     h = normal(np.random.default_rng(5), 6, 4)
     with jax.enable_x64(True):
         found = SINR(zf_combiner(as_jax(h)), as_jax(h), POWERS, 0.3)
-    np.testing.assert_allclose(found, reference.zf_sinr_perfect(h, POWERS, 0.3), rtol=1e-10)
+    verified(
+        "Tominaga et al., SINR of ZF with known channels",
+        "closed form",
+        found,
+        reference.zf_sinr_perfect(h, POWERS, 0.3),
+        rtol=1e-10,
+    )
 
 
 @pytest.mark.parametrize(("antennas", "users"), [(6, 6)])

@@ -55,13 +55,13 @@ def macro(f1, f2, covariance):
 
 
 @pytest.mark.parametrize("num_antennas", [1, 3, 16])
-def test_micro_correlation_and_mean_are_those_of_quadrature(num_antennas):
+def test_micro_correlation_and_mean_are_those_of_quadrature(num_antennas, verified):
     for f1, f2 in ((F1, F2), (0.0, 0.0), (2e8, 0.0)):
         # Uniform about 0.4, of half width 0.8.
         first, second = (response(f, 0.4 + 0.8 * NODES, num_antennas) for f in (f1, f2))
         expected = np.einsum("q,qm,qn->mn", WEIGHTS / 2, first, second.conj())
         found = micro(f1, f2, 0.4, 0.8 / np.sqrt(3), uniform_law, num_antennas)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+        verified("Ours, micro-correlation", "quadrature", found, expected, atol=1e-12)
         found = mean(f1, 0.4, 0.8 / np.sqrt(3), uniform_law, num_antennas)
         np.testing.assert_allclose(found, WEIGHTS / 2 @ first, rtol=0, atol=1e-12)
 
@@ -228,12 +228,12 @@ def test_different_arrays_have_no_common_angles():
 # Over the APs
 
 
-def test_macro_steering():
+def test_macro_steering(verified):
     frequencies = np.array([[0.0, 2e8], [-1e8, 3e6]])
     expected = np.exp(-2j * np.pi * frequencies[..., None] * DISTANCES / SPEED_OF_LIGHT)
     with jax.enable_x64(True):
         found = wideband.macro_steering(frequencies, jnp.asarray(DISTANCES))
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    verified("Ours, macro-steering over the APs", "its definition", found, expected, atol=1e-12)
     single = wideband.macro_steering(np.float32(frequencies), jnp.asarray(DISTANCES, jnp.float32))
     np.testing.assert_allclose(single, expected, atol=5e-4)
     same = macro(F1, F1, COVARIANCE)
@@ -255,14 +255,20 @@ def test_frequency_correlation_is_that_of_exponential_delays(assert_mean):
     assert np.isfinite(slope)
 
 
-def test_position_jitter_ends_macro_correlation():
+def test_position_jitter_ends_macro_correlation(verified):
     """5 cm are 4.7 wavelengths: 9e-4 is left where distances vary on their own."""
     with jax.enable_x64(True):
         bearings = jnp.asarray([0.0, np.pi / 2, np.pi / 2, np.pi])
         left = np.asarray(wideband.position_correlation(CARRIER, CARRIER, bearings, 0.05))
         none = np.asarray(wideband.position_correlation(CARRIER, CARRIER, bearings, 0.0))
     phase = 2 * np.pi * 0.05 * CARRIER / SPEED_OF_LIGHT
-    np.testing.assert_allclose(left[0, 1], (np.sin(phase) / phase) ** 2, rtol=1e-9)
+    verified(
+        "Ours, correlation of uncertain positions",
+        "closed form for orthogonal bearings",
+        left[0, 1],
+        (np.sin(phase) / phase) ** 2,
+        rtol=1e-9,
+    )
     np.testing.assert_allclose(left[0, 1], 8.913e-4, rtol=1e-3)
     np.testing.assert_allclose(left[0, 3], 0.0144, rtol=1e-2)  # opposite: twice the difference
     np.testing.assert_allclose(left[1, 2], 1)  # from one direction the phases vary alike

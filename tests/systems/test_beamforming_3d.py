@@ -225,7 +225,7 @@ def test_draws_through_kronecker_factors_are_the_dense_product(drops):
 
 
 @every_split
-def test_powers_and_rates_are_those_of_the_looped_reference(drops, name):
+def test_powers_and_rates_are_those_of_the_looped_reference(drops, name, verified):
     drop, split, groups, cell = drops[name]
     m, n = split.antennas_az, split.antennas_el
     rng = np.random.default_rng(10)
@@ -241,12 +241,11 @@ def test_powers_and_rates_are_those_of_the_looped_reference(drops, name):
         np.testing.assert_allclose(powers.T, expected, rtol=1e-8, atol=1e-12 * scale)
         # SINR from these powers, with the literal loop.
         ratio = reference.sinr_of_powers(powers.T, 1.0, 1.0)
-        np.testing.assert_allclose(
-            ratio, reference.sinr(h, a, POWER, NOISE), rtol=1e-7, err_msg=scheme
-        )
+        expected = reference.sinr(h, a, POWER, NOISE)
+        verified("Fan et al., SINR (27) of all schemes", "looped NumPy", ratio, expected, rtol=1e-7)
 
 
-def test_sum_rate_is_the_mean_over_the_looped_reference(drops):
+def test_sum_rate_is_the_mean_over_the_looped_reference(drops, verified):
     """From draws of the library, one key per realization."""
     name = "five by four groups"
     drop, split, groups, cell = drops[name]
@@ -264,14 +263,14 @@ def test_sum_rate_is_the_mean_over_the_looped_reference(drops):
         for j, rule in enumerate(rules):
             a = looped_precoders(rule, drop, split, groups, h)
             rates[i, j] = reference.sum_rate(reference.sinr(h, a, POWER, NOISE))
-    np.testing.assert_allclose(found.mean, rates.mean(0), rtol=1e-8)
+    verified("Fan et al., sum rate (26)", "looped NumPy", found.mean, rates.mean(0), rtol=1e-8)
 
 
 # In the limit
 
 
 @pytest.mark.parametrize("name", list(SPLITS)[1:3])
-def test_theorem_1_is_that_of_the_reference(drops, name):
+def test_theorem_1_is_that_of_the_reference(drops, name, verified):
     drop, split, groups, cell = drops[name]
     rules = tuple(TWO_STAGE) if name == "five by four groups" else ("own", "adjacent", "all")
     with jax.enable_x64(True):
@@ -283,7 +282,9 @@ def test_theorem_1_is_that_of_the_reference(drops, name):
         for rule in rules
     }
     for rule in rules:
-        np.testing.assert_allclose(found[rule], expected[rule], rtol=1e-7)
+        verified(
+            "Fan et al., SINR of Theorem 1", "looped NumPy", found[rule], expected[rule], rtol=1e-7
+        )
     if name == "five by four groups":
         single = limits(jax.tree.map(as_single, cell), rules)
         for rule in rules:

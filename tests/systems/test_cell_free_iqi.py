@@ -110,25 +110,31 @@ def assert_agrees(estimate, expected, relative_error):
         (paper_system(10, 2, 0.3, np.deg2rad(15)), 11.09),
     ],
 )
-def test_closed_form_gives_the_known_sum_se(system, expected):
-    np.testing.assert_allclose(closed_form_se(system).sum(), expected, atol=6e-3, rtol=0)
+def test_closed_form_gives_the_known_sum_se(system, expected, verified):
+    verified(
+        "Sutton et al., sum SE in closed form",
+        "values of a program of others",
+        closed_form_se(system).sum(),
+        expected,
+        atol=6e-3,
+    )
 
 
 @both_estimators
-def test_closed_form_equals_the_looped_reference(estimator):
+def test_closed_form_equals_the_looped_reference(estimator, verified):
     with jax.enable_x64(True):
         ours = np.asarray(closed_form_se(mixed_system(), estimator))
     theirs = reference.closed_form(mixed_network(), ESTIMATORS[estimator])
-    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    verified("Sutton et al., SE in closed form", "looped NumPy", ours, theirs, rtol=1e-12)
 
 
 @both_estimators
-def test_single_precision_is_within_rounding_of_double(estimator):
+def test_single_precision_is_within_rounding_of_double(estimator, verified):
     single = closed_form_se(mixed_system(), estimator)
     with jax.enable_x64(True):
         double = np.asarray(closed_form_se(mixed_system(), estimator))
     assert single.dtype == jnp.float32
-    np.testing.assert_allclose(single, double, rtol=2e-6)
+    verified("Sutton et al., SE in closed form", "double precision", single, double, rtol=2e-6)
 
 
 def test_closed_form_is_the_classical_sinr_without_imbalance():
@@ -220,20 +226,38 @@ def test_swept_system_equals_each_value_alone():
 # Limits
 
 
-def test_limit_is_the_known_one_and_the_closed_form_reaches_it():
+def test_limit_is_the_known_one_and_the_closed_form_reaches_it(verified):
     limit = asymptotic_se(paper_system(10, 2, 0.3, np.deg2rad(15)))
-    np.testing.assert_allclose(limit.sum(), 113.542, atol=1e-2)
+    verified(
+        "Sutton et al., limit for many APs (15)-(22)",
+        "value of a program of others",
+        limit.sum(),
+        113.542,
+        atol=1e-2,
+    )
     with jax.enable_x64(True):
         system = paper_system(300_000, 1, 0.3, np.deg2rad(15), 2, 1)
-        np.testing.assert_allclose(closed_form_se(system), asymptotic_se(system), rtol=2e-3)
+        verified(
+            "Sutton et al., limit for many APs (15)-(22)",
+            "closed form at 300 000 APs",
+            closed_form_se(system),
+            asymptotic_se(system),
+            rtol=2e-3,
+        )
 
 
-def test_limit_is_the_squared_image_rejection_for_common_hardware():
+def test_limit_is_the_squared_image_rejection_for_common_hardware(verified):
     hardware = IQImbalance(amplitude=0.4, phase=0.3)
     ratio = jnp.abs(hardware.direct / hardware.image) ** 2
     system = paper_system(5, 1, 0.4, 0.3, 4, 1)
     expected = system.prelog * jnp.log2(1 + ratio**2)
-    np.testing.assert_allclose(asymptotic_se(system), np.full(4, expected.item()), rtol=1e-4)
+    verified(
+        "Sutton et al., limit for many APs (15)-(22)",
+        "squared image rejection",
+        asymptotic_se(system),
+        np.full(4, expected.item()),
+        rtol=1e-4,
+    )
 
 
 @pytest.mark.parametrize(
@@ -249,12 +273,21 @@ def test_limit_is_infinite_without_an_image(amplitude, estimator):
 
 @both_estimators
 @pytest.mark.parametrize("pilots", [projected_pilots, full_pilots], ids=lambda p: p.__name__)
-def test_simulation_agrees_with_closed_form_for_mixed_hardware(estimator, pilots):
+def test_simulation_agrees_with_closed_form_for_mixed_hardware(estimator, pilots, verified):
     system = mixed_system()
     estimate = simulate_se(
         jax.random.key(3), system, realizations=30_000, estimator=estimator, pilots=pilots
     )
-    assert_agrees(estimate, closed_form_se(system, estimator), 0.003)
+    expected = closed_form_se(system, estimator)
+    assert_agrees(estimate, expected, 0.003)
+    error = estimate.std_error
+    verified(
+        "Sutton et al., Theorem 1 (24)-(27)",
+        "closed form",
+        estimate.mean,
+        expected,
+        std_error=error,
+    )
 
 
 @both_estimators

@@ -70,13 +70,20 @@ def test_equal_amplitudes_are_the_equal_split(estimator):
 
 
 @pytest.mark.parametrize("common", [False, True])
-def test_simulation_agrees_with_the_closed_form(common):
+def test_simulation_agrees_with_the_closed_form(common, verified):
     system = mixed_system(common=common, amplitudes=mixed_amplitudes())
     estimators = (linear_mmse, widely_linear_mmse)
     estimate = simulate_se(jax.random.key(3), system, realizations=20_000, estimator=estimators)
     expected = np.stack([closed_form_se(system, estimator) for estimator in estimators])
     assert np.all(estimate.std_error < 0.006 * expected)
-    assert np.all(np.abs(estimate.mean - expected) < 5 * estimate.std_error)
+    error = estimate.std_error
+    verified(
+        "Sutton et al., Theorem 1 with powers",
+        "closed form",
+        estimate.mean,
+        expected,
+        std_error=error,
+    )
 
 
 def test_sweep_over_amplitudes_equals_each_alone():
@@ -87,7 +94,7 @@ def test_sweep_over_amplitudes_equals_each_alone():
     np.testing.assert_allclose(both.mean[1], one.mean, rtol=1e-4)
 
 
-def test_matched_single_antennas_are_those_of_ngo_et_al():
+def test_matched_single_antennas_are_those_of_ngo_et_al(verified):
     rng = np.random.default_rng(0)
     beta, energy, snr = rng.exponential(size=(8, 4)), 4 * 0.3, 5.0
     gamma = reference.estimate_power(beta, energy)
@@ -105,7 +112,13 @@ def test_matched_single_antennas_are_those_of_ngo_et_al():
             amplitudes=np.sqrt(eta * gamma),
         )
         expected = (1 - 4 / 50) * np.log2(1 + reference.downlink_sinr(eta, beta, gamma, snr))
-        np.testing.assert_allclose(closed_form_se(system), expected, rtol=1e-12)
+        verified(
+            "Sutton et al., SE with powers of one antenna per AP and user",
+            "closed form of Ngo et al.",
+            closed_form_se(system),
+            expected,
+            rtol=1e-12,
+        )
 
 
 def test_one_amplitude_for_all_aps_keeps_the_limit_of_many_aps():

@@ -165,7 +165,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_se_of_a_drop_is_that_of_the_looped_reference(case):
+def test_se_of_a_drop_is_that_of_the_looped_reference(case, verified):
     schemes, estimator, parameters = CASES[case]
     key = jax.random.key(3)
     with jax.enable_x64(True):
@@ -176,7 +176,10 @@ def test_se_of_a_drop_is_that_of_the_looped_reference(case):
         swept = system.sweep_length is not None
         for i, kappa in enumerate(factors if swept else [factors]):
             expected = looped_se(key, system, kappa, estimator, 3, schemes).mean(0)
-            np.testing.assert_allclose(found[:, i] if swept else found, expected, rtol=1e-9)
+            ours = found[:, i] if swept else found
+            verified(
+                "Tominaga et al., SE of a drop (1)-(13)", "looped NumPy", ours, expected, rtol=1e-9
+            )
 
 
 def test_mean_over_fading_does_not_depend_on_how_it_is_cut():

@@ -59,12 +59,13 @@ def simulated_sinr(key, system, realizations):
     ],
     ids=["uncorrelated", "correlated", "by link", "rayleigh"],
 )
-def test_closed_form_is_that_of_simulated_moments(change):
+def test_closed_form_is_that_of_simulated_moments(change, verified):
     system, key = network(**change), jax.random.key(4)
     sinr, error = simulated_sinr(key, system, 12_800)
     expected = np.exp2(maximum_ratio_drop(key, system).se(jnp.asarray(POWERS))) - 1
     assert np.all(error < 0.07 * expected)
-    assert np.all(np.abs(sinr - expected) < 5 * error)
+    name = "Ours, SINR of maximum ratio in a Rician drop"
+    verified(name, "simulated moments", sinr, expected, std_error=error)
 
 
 def test_one_antenna_without_scattering_is_elementary():

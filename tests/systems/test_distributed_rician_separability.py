@@ -40,19 +40,24 @@ def test_one_ap_follows_the_closed_form(antennas):
     np.testing.assert_allclose(found, np.abs(closed), atol=1e-9)
 
 
-def test_closed_form_is_that_of_the_reference():
+def test_closed_form_is_that_of_the_reference(verified):
     with jax.enable_x64(True):
         u, v = ula_steering(6, 0.3), ula_steering(6, -0.8)
         for kappa in (0.2, 3.0, 50.0):
             expected = reference.one_ap_correlation(np.asarray(u), np.asarray(v), kappa, kappa)
-            np.testing.assert_allclose(
-                single_ap_correlation(u, v, jnp.asarray(kappa)), expected, rtol=1e-10
+            found = single_ap_correlation(u, v, jnp.asarray(kappa))
+            verified(
+                "Tominaga et al., correlation at one AP",
+                "matrix roots",
+                found,
+                expected,
+                rtol=1e-10,
             )
 
 
 @pytest.mark.parametrize("phase", [False, True])
 @pytest.mark.parametrize("covariance", [uncorrelated, ScatteringClusters()])
-def test_several_aps_follow_the_definition(covariance, phase):
+def test_several_aps_follow_the_definition(covariance, phase, verified):
     factors = FACTORS[1:4, None, None] * np.array([1.0, 2.0, 0.5])[:, None] * np.array([1.0, 3.0])
     with jax.enable_x64(True):
         system = network(
@@ -70,7 +75,13 @@ def test_several_aps_follow_the_definition(covariance, phase):
             cross = np.outer(a[:, 0] * los[:, 0], np.conj(a[:, 1] * los[:, 1]))
             expected.append(abs(reference.vector_correlation(x, y, cross)))
         found = correlation_sample(system)(KEY)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    verified(
+        "Tominaga et al., correlation (15)-(16)",
+        "matrix roots of the definition",
+        found,
+        expected,
+        rtol=1e-6,
+    )
 
 
 def test_correlation_lies_between_none_and_full():

@@ -67,7 +67,7 @@ def links_of(paths):
 # Against the looped reference
 
 
-def test_se_of_every_design_and_combiner_equals_the_reference():
+def test_se_of_every_design_and_combiner_equals_the_reference(verified):
     count = 5
     paths = reference.random_paths(np.random.default_rng(5), 3, 4, 6, 5)
     offsets = reference.subcarriers(count, 4e8)
@@ -87,12 +87,18 @@ def test_se_of_every_design_and_combiner_equals_the_reference():
         for j, design in enumerate(DESIGNS):
             for c, name in enumerate(COMBINERS):
                 expected = reference.band_se(array, offsets, reference.COMBINERS[name], design)
-                np.testing.assert_allclose(found[i, j, c], expected, rtol=1e-8)
+                verified(
+                    "Ahn et al., SE per subcarrier",
+                    "looped NumPy",
+                    found[i, j, c],
+                    expected,
+                    rtol=1e-8,
+                )
         np.testing.assert_allclose(own[i, 0, 0], found[i, 1, 0], rtol=1e-10)  # no Gram form
 
 
 @pytest.mark.parametrize("prefix", [0, 3, 8])
-def test_sinr_with_a_short_prefix_equals_an_ofdm_link(prefix):
+def test_sinr_with_a_short_prefix_equals_an_ofdm_link(prefix, verified):
     size, users, aps, paths, bandwidth = 16, 2, 3, 4, 1e8
     random = np.random.default_rng(7)
     delays = random.integers(0, 13, (users, aps, paths))
@@ -119,7 +125,8 @@ def test_sinr_with_a_short_prefix_equals_an_ofdm_link(prefix):
         lengths = jnp.asarray([float(prefix), 12.0])
         sinr = prefix_sinrs(links, grid, jnp.asarray(bandwidth), lengths, (mmse_combiner,), size)
     sinr = np.asarray(sinr)
-    np.testing.assert_allclose(sinr[0, :, :, 0], reference.link_sinr(powers).T, rtol=1e-8)
+    name, expected = "Ours, SINR with a short cyclic prefix", reference.link_sinr(powers).T
+    verified(name, "OFDM link, sample by sample", sinr[0, :, :, 0], expected, rtol=1e-8)
     enough = [
         reference.spectral_efficiencies(v, each) for v, each in zip(combiners, h, strict=True)
     ]

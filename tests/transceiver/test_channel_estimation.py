@@ -94,7 +94,7 @@ def test_pilots_without_noise_give_the_channel():
     np.testing.assert_allclose(found, h, atol=2e-6)
 
 
-def test_simulated_pilots_are_those_of_the_looped_reference():
+def test_simulated_pilots_are_those_of_the_looped_reference(verified):
     """The loop sends complex pilots of power 1 per symbol; ours are scaled to that."""
     power, noise_power, key = 0.7, 0.2, jax.random.key(4)
     h = normal(np.random.default_rng(5), 5, 3)
@@ -103,7 +103,13 @@ def test_simulated_pilots_are_those_of_the_looped_reference():
         noise = np.sqrt(noise_power) * np.asarray(complex_normal(key, (5, 4)))
     pilots = 2.0 * orthonormal_pilots(4, 3).T
     expected = reference.pilot_phase(h, pilots.astype(complex), noise, power)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    verified(
+        "Tominaga et al., least-squares estimates (5)-(6)",
+        "looped NumPy",
+        found,
+        expected,
+        rtol=1e-12,
+    )
 
 
 def test_too_few_pilots_are_refused():
@@ -129,13 +135,15 @@ def test_perfect_csi_and_least_squares_are_what_they_say():
 
 @pytest.mark.parametrize(("antennas", "rank"), [(1, 1), (4, 4), (6, 2)])
 @pytest.mark.parametrize("variance", [0.01, 1.0, 50.0])
-def test_lmmse_is_that_of_the_looped_reference(antennas, rank, variance):
+def test_lmmse_is_that_of_the_looped_reference(antennas, rank, variance, verified):
     rng = np.random.default_rng(antennas)
     r, mean, y = covariance(rng, antennas, rank), normal(rng, antennas), normal(rng, antennas)
     with jax.enable_x64(True):
         estimate, error = LMMSE(*map(as_jax, (y, y, mean, r)), variance)
     expected = reference.lmmse_estimate(y[:, None], mean[:, None], r[None], variance)
-    np.testing.assert_allclose(estimate, expected[0][:, 0], atol=1e-11)
+    verified(
+        "Tominaga et al., LMMSE estimates", "looped NumPy", estimate, expected[0][:, 0], atol=1e-11
+    )
     np.testing.assert_allclose(error, expected[1][0], atol=1e-11)
 
 

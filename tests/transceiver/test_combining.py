@@ -52,31 +52,51 @@ def combined(scheme, h_hat, noise_to_power=1.0, errors=None):
 
 @pytest.mark.parametrize(("antennas", "users"), [(6, 4), (4, 4), (1, 1), (5, 1)])
 @pytest.mark.parametrize("double", [False, True], ids=["single", "double"])
-def test_zero_forcing_nulls_all_other_users(antennas, users, double):
+def test_zero_forcing_nulls_all_other_users(antennas, users, double, verified):
     h_hat = channel(0, antennas, users)
     with jax.enable_x64(double):
         v = combined(zf_combiner, h_hat)
     np.testing.assert_allclose(v.conj().T @ h_hat, np.eye(users), atol=1e-10 if double else 1e-3)
     if double:
-        np.testing.assert_allclose(v, reference.zf_combiner(h_hat), rtol=1e-9)
+        verified(
+            "Tominaga et al., ZF combiner (12)",
+            "looped NumPy",
+            v,
+            reference.zf_combiner(h_hat),
+            rtol=1e-9,
+        )
 
 
 @pytest.mark.parametrize(("antennas", "users"), [(6, 4), (4, 4), (3, 7), (1, 3), (4, 1)])
 @pytest.mark.parametrize("noise_to_power", [0.05, 1.0, 30.0])
-def test_mmse_is_the_formula_of_all_antennas_whatever_the_shape(antennas, users, noise_to_power):
+def test_mmse_is_the_formula_of_all_antennas_whatever_the_shape(
+    antennas, users, noise_to_power, verified
+):
     h_hat = channel(1, antennas, users)
     with jax.enable_x64(True):
         v = np.asarray(MMSE(as_jax(h_hat), noise_to_power))
-    np.testing.assert_allclose(v, reference.mmse_combiner(h_hat, noise_to_power), atol=1e-10)
+    verified(
+        "Tominaga et al., MMSE combiner (12)",
+        "looped NumPy",
+        v,
+        reference.mmse_combiner(h_hat, noise_to_power),
+        atol=1e-10,
+    )
     np.testing.assert_allclose(v, reference.mmse_combiner_gram(h_hat, noise_to_power), atol=1e-10)
 
 
 @pytest.mark.parametrize(("antennas", "users"), [(6, 4), (4, 4), (3, 7)])
-def test_error_aware_mmse_is_the_plain_formula(antennas, users):
+def test_error_aware_mmse_is_the_plain_formula(antennas, users, verified):
     h_hat, errors = channel(2, antennas, users), covariance(3, antennas)
     with jax.enable_x64(True):
         v = combined(error_aware_mmse_combiner, h_hat, 0.3, errors)
-    np.testing.assert_allclose(v, reference.mmse_combiner(h_hat, 0.3, errors), atol=1e-11)
+    verified(
+        "Ours, error-aware MMSE combiner",
+        "looped NumPy",
+        v,
+        reference.mmse_combiner(h_hat, 0.3, errors),
+        atol=1e-11,
+    )
 
 
 @pytest.mark.parametrize(("antennas", "users"), [(6, 4), (3, 7)])

@@ -81,7 +81,7 @@ def test_projected_pilots_leave_the_imbalance_to_later_stages(hardware):
 
 
 @pytest.mark.parametrize("beta", [0.2, 3.0])
-def test_estimators_equal_the_matrix_formulas(hardware, beta):
+def test_estimators_equal_the_matrix_formulas(hardware, beta, verified):
     """Eqs. (6)-(8), and the augmented MMSE solved numerically, antenna by antenna."""
     rng = np.random.default_rng(1)
     y = rng.normal(size=(2, 2, 1, 3)) + 1j * rng.normal(size=(2, 2, 1, 3))
@@ -97,7 +97,8 @@ def test_estimators_equal_the_matrix_formulas(hardware, beta):
             correction.direct[..., None, None], correction.image[..., None, None]
         )
         estimate = channel_gain(jnp.asarray(beta), energy) * per_entry(jnp.asarray(y))
-        np.testing.assert_allclose(estimate, expected, rtol=1e-4, atol=1e-6)
+        name = "Sutton et al., linear and widely linear MMSE (6)-(9)"
+        verified(name, "matrix formulas, solved numerically", estimate, expected, rtol=1e-4)
 
 
 def test_widely_linear_correction_undoes_the_imbalance(hardware):

@@ -61,14 +61,20 @@ def powers(b, delays, prefix, subcarriers=SUBCARRIERS):
 
 @every_spread
 @pytest.mark.parametrize("prefix", [0, PREFIX, 20], ids=lambda c: f"C={c}")
-def test_powers_are_those_of_the_matrices_of_the_link(delays, prefix):
+def test_powers_are_those_of_the_matrices_of_the_link(delays, prefix, verified):
     if prefix == 0:  # within what is exact: -(P + C) to P + 2C, late and early P apart at most
         delays = np.clip(delays, -10, 54)
     combiners, gains, delays = link(0, delays)
     expected = reference.combined_powers(combiners, gains, delays, prefix)
     found = powers(amplitudes(combiners, gains, delays), delays, prefix)
     for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-11)
+        verified(
+            "Ours, powers received with a short prefix",
+            "matrices of the OFDM link",
+            one,
+            other,
+            atol=1e-11,
+        )
 
 
 @pytest.mark.parametrize("delay", [-80, -64, -20, -1, 0, 5, 8, 9, 33, 72, 90])
@@ -127,7 +133,7 @@ def test_interference_is_exactly_none_while_the_prefix_covers_the_spread(seed, f
     assert early.inter_symbol > 0
 
 
-def test_sinr_is_that_of_the_links_of_all_users():
+def test_sinr_is_that_of_the_links_of_all_users(verified):
     rng = np.random.default_rng(3)
     users, antennas = 3, 4
     delays = np.array([[0, 5, 12], [-6, 3, 30], [1, 2, 9]])
@@ -153,7 +159,13 @@ def test_sinr_is_that_of_the_links_of_all_users():
         sinr = jax.jit(lambda b, d: prefix_sinr(of_senders(b, d), noise))
         found = sinr(jnp.asarray(b), jnp.asarray(delays, float))
     assert found.shape == (users, SUBCARRIERS, 3)
-    np.testing.assert_allclose(found[..., 1], signal / disturbance, rtol=1e-10)
+    verified(
+        "Ours, SINR with a short cyclic prefix",
+        "matrices of the OFDM link",
+        found[..., 1],
+        signal / disturbance,
+        rtol=1e-10,
+    )
     assert np.all(np.diff(np.asarray(found)[1].mean(0)) > 0)
 
 

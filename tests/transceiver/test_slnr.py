@@ -50,7 +50,7 @@ def ratio(h, counted, own, p):
 
 @shapes
 @pytest.mark.parametrize("double", [False, True], ids=["single", "double"])
-def test_ratio_is_the_largest_generalized_eigenvalue(users, beams, double):
+def test_ratio_is_the_largest_generalized_eigenvalue(users, beams, double, verified):
     h = channels(users + beams, users, beams)
     with jax.enable_x64(double):
         for counted in masks(users):
@@ -61,17 +61,26 @@ def test_ratio_is_the_largest_generalized_eigenvalue(users, beams, double):
                 largest = eigh(signal, leakage(h, counted, own), eigvals_only=True)[-1]
                 found = ratio(h, counted, own, p)
                 np.testing.assert_allclose(found, largest, rtol=1e-10 if double else 1e-4)
+                if double:
+                    name = "Fan et al., largest SLNR (15)"
+                    verified(name, "generalized eigenvalue of SciPy", found, largest, rtol=1e-10)
 
 
 @pytest.mark.parametrize(("users", "beams"), [(3, 6), (7, 3)], ids=["users fewer", "users more"])
-def test_precoder_is_the_formula(users, beams):
+def test_precoder_is_the_formula(users, beams, verified):
     """Up to the phase, which is such that the signal arrives real and positive."""
     h = channels(1, users, beams)
     with jax.enable_x64(True):
         for counted in masks(users):
             p = precoder(h, counted, 1)
             expected = np.linalg.solve(leakage(h, counted, 1), h[1])
-            np.testing.assert_allclose(p, expected / np.linalg.norm(expected), atol=1e-12)
+            verified(
+                "Fan et al., SLNR precoder (15)-(17)",
+                "its formula in NumPy",
+                p,
+                expected / np.linalg.norm(expected),
+                atol=1e-12,
+            )
 
 
 @shapes

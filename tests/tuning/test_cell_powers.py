@@ -88,7 +88,7 @@ def perron(powers):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_balanced_shares_are_the_perron_eigenvector(seed):
+def test_balanced_shares_are_the_perron_eigenvector(seed, verified):
     with jax.enable_x64(True):
         cell = cell_of(seed)
         powers = np.asarray(
@@ -97,7 +97,13 @@ def test_balanced_shares_are_the_perron_eigenvector(seed):
         sinr, shares = perron(powers)
         found = balanced_split(se_of(cell), USERS, USERS, tolerance=1e-7)
         assert bool(found.converged)
-        np.testing.assert_allclose(found.se, np.log2(1 + sinr), rtol=1e-6)
+        verified(
+            "Ours, max-min SE of a cell",
+            "Perron eigenvector",
+            found.se,
+            np.log2(1 + sinr),
+            rtol=1e-6,
+        )
         np.testing.assert_allclose(found.powers, shares, rtol=1e-5)
         assert float(found.powers.sum()) == pytest.approx(USERS, rel=1e-12)
 

@@ -59,27 +59,28 @@ def solved_downlink(beta):
     return found, downlink_se(system)(found.parameters)
 
 
-def assert_downlink_is_optimal(seeds, aps, users):
+def assert_downlink_is_optimal(verified, seeds, aps, users):
     pytest.importorskip("cvxpy")
     networks = np.stack([reference.three_slope_network(seed, aps, users) for seed in seeds])
     found, se = solved_downlink(jnp.asarray(networks))
     best = np.array([largest_of_cones(beta) for beta in networks])
     assert np.all(found.converged)
     np.testing.assert_allclose(se.min(1), found.value, rtol=1e-5)
-    np.testing.assert_allclose(found.value, best, rtol=2e-3)
+    name, cones = "Ours, max-min SE of downlinks", "bisection with second-order cones"
+    verified(name, cones, found.value, best, rtol=2e-3)
     assert np.all(found.value + found.gap >= best * (1 - 1e-4))  # the bound is one
     assert np.all(found.gap <= 1e-3 * found.value * 1.01)
     assert np.all(se.max(1) <= 1.01 * se.min(1))
     assert np.all((found.parameters**2).sum(-1) <= 1 + 1e-6)
 
 
-def test_downlink_is_that_of_second_order_cones():
-    assert_downlink_is_optimal(range(3), 15, 5)
+def test_downlink_is_that_of_second_order_cones(verified):
+    assert_downlink_is_optimal(verified, range(3), 15, 5)
 
 
 @pytest.mark.slow
-def test_downlink_is_that_of_second_order_cones_in_a_hundred_networks():
-    assert_downlink_is_optimal(range(100), 50, 10)
+def test_downlink_is_that_of_second_order_cones_in_a_hundred_networks(verified):
+    assert_downlink_is_optimal(verified, range(100), 50, 10)
 
 
 def test_gradient_balances_any_hardware_and_finds_what_the_fixed_point_does():
@@ -145,7 +146,7 @@ def affine_se(coupling, power):
     return jnp.log2(1 + power / (coupling @ power + 1e-2))
 
 
-def test_uplink_is_that_of_bisection_and_of_the_gradient():
+def test_uplink_is_that_of_bisection_and_of_the_gradient(verified):
     rng = np.random.default_rng(0)
     limit = rng.uniform(0.05, 0.1, 5)
     networks = 0.3 * rng.exponential(size=(4, 5, 5))
@@ -155,7 +156,7 @@ def test_uplink_is_that_of_bisection_and_of_the_gradient():
     for network, se, powers in zip(networks, found.se, found.powers, strict=True):
         best, _ = reference.max_min_uplink(np.ones(5), network, np.full(5, 1e-2), limit)
         assert se.min() <= np.log2(1 + best) * (1 + 1e-5)
-        np.testing.assert_allclose(se, np.log2(1 + best), rtol=1.2e-3)
+        verified("Ours, max-min SE of uplinks", "bisection", se, np.log2(1 + best), rtol=1.2e-3)
         assert np.all(powers <= limit * (1 + 1e-6))
         assert np.max(powers / limit) == pytest.approx(1.0, rel=1e-6)
     by_gradient = max_min(
