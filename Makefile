@@ -4,7 +4,7 @@ VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow check format bench docs verification clean
+.PHONY: demo test slow check format bench notebooks docs verification clean
 
 demo: $(VENV)/.package
 	$(BIN)/jaxmimo run iqi-mismatch
@@ -26,6 +26,10 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Run the notebooks in full and write their outputs; `make notebooks ONLY=tuning` for one.
+notebooks: $(VENV)/.dev
+	$(BIN)/python -m notebooks.build $(ONLY)
 
 # Into docs/_build; a name without docstring or a broken link is an error.
 docs: $(VENV)/.docs
