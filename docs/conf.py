@@ -6,6 +6,8 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
@@ -105,6 +107,13 @@ def _shapes(app: object, what: str, name: str, value: object, options: object, l
             lines[number] = f"{found[1]} ``{kind}``"
 
 
+def _types_of_properties(app: object, doctree: Any) -> None:
+    """Arrays by their short name there, too, where autodoc asks nobody."""
+    for text in list(doctree.findall(nodes.Text)):
+        if "jaxlib._jax.Array" in text:
+            text.parent.replace(text, nodes.Text(text.replace("jaxlib._jax.Array", "Array")))
+
+
 def _write(app: object) -> None:
     api.write(HERE / "generated")
     verification.write(HERE / "generated" / "verification.md")
@@ -116,3 +125,4 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", _docstring, priority=400)
     app.connect("autodoc-process-docstring", _shapes, priority=600)
     app.connect("autodoc-process-signature", _signature)
+    app.connect("doctree-read", _types_of_properties)

@@ -88,7 +88,7 @@ for estimator in (cell_free_iqi.linear_mmse, cell_free_iqi.widely_linear_mmse):
 # matched, and both estimators are the same.
 
 # %%
-mismatch = simulate("iqi-mismatch", **({"ap_antennas": (1, 2)} if quick else {}))
+mismatch = simulate("iqi-mismatch", **({"ap_antennas": (1,), "num_aps": 10} if quick else {}))
 display(STUDIES["iqi-mismatch"].plot(mismatch).figure)
 display(claims("iqi-mismatch", mismatch))
 
@@ -101,7 +101,7 @@ display(claims("iqi-mismatch", mismatch))
 # matched hardware: the transmitters' imbalance remains.
 
 # %%
-aps = simulate("iqi-aps", **({"ap_antennas": (1, 2)} if quick else {}))
+aps = simulate("iqi-aps", **({"ap_antennas": (2,), "num_aps": (10, 20)} if quick else {}))
 display(STUDIES["iqi-aps"].plot(aps).figure)
 display(claims("iqi-aps", aps))
 
@@ -112,7 +112,9 @@ display(claims("iqi-aps", aps))
 # users.
 
 # %%
-users = simulate("iqi-users", **({"num_aps": 20} if quick else {}))
+users = simulate(
+    "iqi-users", **({"num_users": (5, 40, 80), "user_antennas": (2,)} if quick else {})
+)
 display(STUDIES["iqi-users"].plot(users).figure)
 display(claims("iqi-users", users))
 
