@@ -219,7 +219,7 @@ def plot_se(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax.set(xlabel=axis_label(dataset.prefix_length), ylabel=axis_label(dataset.se))
     ax.set_ylim(bottom=0)
     ax.set_title(f"L = {dataset.attrs['se_num_aps']}, overhead counted")
-    legend_beside(ax)
+    legend_beside(ax, "points: simulation, 95 %")
     return ax
 
 

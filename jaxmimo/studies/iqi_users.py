@@ -207,7 +207,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
         Claim(
             "the sum SE has a maximum over the number of users",
             all(ends[0] < users < ends[1] for _, users, ends in best),
-            ", ".join(f"at K = {users} for N = {n}" for n, users, _ in best),
+            ", ".join(f"at K = {users:g} for N = {n}" for n, users, _ in best),
         ),
         Claim(
             "the relative loss by imbalance is mostly constant",

@@ -120,8 +120,9 @@ def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
     for panel_ax, (chosen, panel) in zip(axes.flat, panels_of(dataset, panels), strict=True):
         _draw_panel(panel_ax, panel)
         panel_ax.set_title(f"M = {chosen['ap_antennas']}, W = {chosen['bandwidth_mhz']:g} MHz")
-    share_limits(axes)
-    legend_beside(axes[0, -1], "designed, combiner")
+    for column in axes.T:  # wide bands have less SE
+        share_limits(column)
+    legend_beside(axes[0, -1], "points: simulation, 95 %\ndesigned, combiner")
     return axes.flat[0]
 
 
