@@ -37,7 +37,7 @@ docs: $(VENV)/.docs
 
 # How closely formulas were checked, measured by the tests, for the page of that name.
 verification: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" --verification docs/verification.json
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" --verification=docs/verification.json tests
 
 bench: $(VENV)/.package
 	$(BIN)/python -m benchmarks

@@ -1,6 +1,6 @@
 """What formulas were checked against, and how closely: recorded by tests, gathered by pytest.
 
-`pytest --verification FILE` writes what the tests that ran and passed have measured.
+`pytest tests --verification=FILE` writes what the tests that ran and passed have measured.
 """
 
 import datetime
