@@ -4,7 +4,7 @@ VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow check format bench notebooks docs verification clean
+.PHONY: demo test slow check format bench notebooks gallery docs verification clean
 
 demo: $(VENV)/.package
 	$(BIN)/jaxmimo run iqi-mismatch
@@ -30,6 +30,10 @@ format: $(VENV)/.dev
 # Run the notebooks in full and write their outputs; `make notebooks ONLY=tuning` for one.
 notebooks: $(VENV)/.dev
 	$(BIN)/python -m notebooks.build $(ONLY)
+
+# Draw every study at its default size for the gallery: ten minutes.
+gallery: $(VENV)/.package
+	$(BIN)/python docs/gallery.py $(ONLY)
 
 # Into docs/_build; a name without docstring or a broken link is an error.
 docs: $(VENV)/.docs

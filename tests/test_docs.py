@@ -23,7 +23,7 @@ def loaded(name):
     return module
 
 
-api, verification = loaded("api"), loaded("verification")
+api, gallery, verification = loaded("api"), loaded("gallery"), loaded("verification")
 NAMESPACES = api.namespaces()
 
 
@@ -110,3 +110,9 @@ def test_page_has_every_row_and_every_system():
     assert len(re.findall(r"^\| \[", page, re.MULTILINE)) == len(ROWS) > 40
     for paper in ("Sutton et al.", "Tominaga et al.", "Fan et al.", "Ahn et al.", "Ours"):
         assert f"## {paper}\n" in page
+
+
+def test_the_gallery_shows_every_study():
+    assert (ROOT / "docs" / "gallery.md").read_text() == gallery.page()
+    for name in gallery.STUDIES:
+        assert (gallery.PICTURES / f"{name}.png").stat().st_size > 10_000
