@@ -236,31 +236,25 @@ def _inverse_jvp(primals: tuple[Parts], tangents: tuple[Parts]) -> tuple[Parts, 
 
 
 def _swept(a: Parts) -> Parts:
-    floor = _least_pivots(a)
+    floor, rows = _least_pivots(a), jnp.arange(a.shape[0])
 
-    def pivot(a: Parts, p: ArrayLike) -> tuple[Parts, Parts, Array]:
-        """Column p, the same over the pivot, and the inverse of the pivot."""
-        column = entry(a, p, 1)
-        value = lax.dynamic_index_in_dim(column.real, p, 0, keepdims=False)
-        at_least = lax.dynamic_index_in_dim(floor, p, 0, keepdims=False)
-        inverse_pivot = 1.0 / jnp.maximum(value, at_least)
-        return column, column * inverse_pivot[None], inverse_pivot
+    def over_root(a: Parts, p: ArrayLike) -> Parts:
+        """Column p over the root of the pivot d, with -1 / sqrt(d) for the pivot itself."""
+        column, own = entry(a, p, 1), (rows == p)[:, None]
+        at_least = lax.dynamic_index_in_dim(floor, p, 0)
+        pivot = jnp.maximum(lax.dynamic_index_in_dim(column.real, p, 0), at_least)
+        scale = jnp.sqrt(1.0 / pivot)  # not `rsqrt`, whose bias on CPUs would add up
+        column = Parts(jnp.where(own, -1.0, column.real), jnp.where(own, 0.0, column.imag))
+        return column * scale
 
-    def sweep(p: Array, state: tuple[Parts, Parts, Parts, Array]) -> tuple:
-        a, column, scaled, inverse_pivot = state
-        a = a - scaled[:, None] * column[None].conj()
-        a = replaced(a, scaled[None].conj(), p, axis=0)
-        a = replaced(a, scaled[:, None], p, axis=1)
-        corner = (p, p, jnp.zeros_like(p))
-        pivot_entry = inverse_pivot[None, None] * -1.0
-        a = Parts(
-            lax.dynamic_update_slice(a.real, pivot_entry, corner),
-            lax.dynamic_update_slice(a.imag, jnp.zeros_like(pivot_entry), corner),
-        )
+    def sweep(p: Array, state: tuple[Parts, Parts]) -> tuple[Parts, Parts]:
+        a, scaled = state
+        # One pass: the pivot's row and column are cleared, and the products are what belongs there.
+        a = a * _others(rows, p, a.real.dtype) - scaled[:, None] * scaled[None].conj()
         # The next pivot's column is carried along, so that XLA computes it once and keeps it.
-        return (a, *pivot(a, p + 1))
+        return a, over_root(a, p + 1)
 
-    return lax.fori_loop(0, a.shape[0], sweep, (a, *pivot(a, 0)))[0] * -1.0
+    return lax.fori_loop(0, a.shape[0], sweep, (a, over_root(a, 0)))[0] * -1.0
 
 
 _inverse = batch_stays_last(_swept, first_batch_axis=2)
@@ -280,22 +274,23 @@ def _symmetric_inverse_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tup
 
 
 def _symmetric_swept(a: Float[Array, "n n batch"]) -> Float[Array, "n n batch"]:
-    limits = jnp.finfo(a.dtype)
+    limits, rows = jnp.finfo(a.dtype), jnp.arange(a.shape[0])
     floor = limits.eps * diagonal(a) + 4 * limits.tiny**0.5
 
-    def pivot(a: Array, p: ArrayLike) -> tuple[Array, Array, Array]:
-        column = lax.dynamic_index_in_dim(a, p, 1, keepdims=False)
-        value = lax.dynamic_index_in_dim(column, p, 0, keepdims=False)
-        at_least = lax.dynamic_index_in_dim(floor, p, 0, keepdims=False)
-        inverse_pivot = 1.0 / jnp.maximum(value, at_least)
-        return column, column * inverse_pivot[None], inverse_pivot
+    def pivot(a: Array, p: ArrayLike) -> tuple[Array, Array]:
+        """Column p and the same over the pivot d, with -1 and -1/d for the pivot itself.
 
-    def sweep(p: Array, state: tuple[Array, Array, Array, Array]) -> tuple:
-        a, column, scaled, inverse_pivot = state
-        a = a - scaled[:, None] * column[None]
-        a = lax.dynamic_update_slice_in_dim(a, scaled[None], p, 0)
-        a = lax.dynamic_update_slice_in_dim(a, scaled[:, None], p, 1)
-        a = lax.dynamic_update_slice(a, -inverse_pivot[None, None], (p, p, jnp.zeros_like(p)))
+        Without the root of `inverse`: equivalents in the limit are sensitive to its rounding.
+        """
+        column = lax.dynamic_index_in_dim(a, p, 1, keepdims=False)
+        at_least = lax.dynamic_index_in_dim(floor, p, 0)
+        value = jnp.maximum(lax.dynamic_index_in_dim(column, p, 0), at_least)
+        column = jnp.where((rows == p)[:, None], -1.0, column)
+        return column, column * (1.0 / value)
+
+    def sweep(p: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        a, column, scaled = state
+        a = a * _others(rows, p, a.dtype) - scaled[:, None] * column[None]
         return (a, *pivot(a, p + 1))
 
     return -lax.fori_loop(0, a.shape[0], sweep, (a, *pivot(a, 0)))[0]
@@ -340,6 +335,12 @@ def _eliminated(a: Parts) -> Parts:
 
 
 _cholesky = batch_stays_last(_eliminated, first_batch_axis=2)
+
+
+def _others(rows: Array, p: ArrayLike, dtype: Any) -> Float[Array, "n n 1"]:
+    """1 for all entries but those of row and column p."""
+    others = (rows != p).astype(dtype)
+    return (others[:, None] * others[None])[..., None]
 
 
 def _least_pivots(a: Parts) -> Float[Array, "n batch"]:

@@ -64,23 +64,36 @@ class WidelyLinear(eqx.Module):
 
 def cross_products(
     g: Float[Array, "rows 2 i"], w: Float[Array, "rows 2 j"]
-) -> Float[Array, "2 i 2 j"]:
-    """All products of parts, summed over the rows: `out[p, i, q, j] = sum_r g[r, p, i] w[r, q, j]`.
+) -> Float[Array, "i_parts j_parts"]:
+    """All products of parts, summed over the rows.
 
     In full single precision on every device: the TF32 default of recent GPUs would drown the
     interference that precoding leaves.
+
+    Returns:
+        A matrix of four quadrants, `sum_r g[r, p, i] w[r, q, j]` in row `p` and column `q` of them.
+        It has two axes, which loops over whole curves add up several times as fast as four.
     """
+    g, w = (parts.reshape(parts.shape[0], -1) for parts in (g, w))
     return lax.dot_general(g, w, (((0,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
 
 
-def direct_product(products: Float[Array, "2 i 2 j"]) -> tuple[Array, Array]:
-    """Real and imaginary part of `G^H W`."""
-    return products[0, :, 0] + products[1, :, 1], products[0, :, 1] - products[1, :, 0]
+def quadrants(
+    products: Float[Array, "i_parts j_parts *batch"],
+) -> tuple[Array, Array, Array, Array]:
+    """Those of `cross_products`: of real with real, real with imaginary, and so on."""
+    i, j = (size // 2 for size in products.shape[:2])
+    return products[:i, :j], products[:i, j:], products[i:, :j], products[i:, j:]
 
 
-def image_product(products: Float[Array, "2 i 2 j"]) -> tuple[Array, Array]:
-    """Real and imaginary part of `G^H W*`."""
-    return products[0, :, 0] - products[1, :, 1], -products[0, :, 1] - products[1, :, 0]
+def direct_product(rr: Array, ri: Array, ir: Array, ii: Array) -> tuple[Array, Array]:
+    """Real and imaginary part of `G^H W` from the quadrants of their products."""
+    return rr + ii, ri - ir
+
+
+def image_product(rr: Array, ri: Array, ir: Array, ii: Array) -> tuple[Array, Array]:
+    """Real and imaginary part of `G^H W*` from the quadrants of their products."""
+    return rr - ii, -ri - ir
 
 
 def computed_once(array: Array, always: Array) -> Array:

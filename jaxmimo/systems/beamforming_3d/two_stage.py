@@ -12,7 +12,14 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Complex, Float
 
-from jaxmimo.core.small_matrices import Parts, adjoint_product, batch_stays_last, inverse
+from jaxmimo.core.small_matrices import (
+    Parts,
+    adjoint_product,
+    batch_stays_last,
+    inverse,
+    sum_of_columns,
+)
+from jaxmimo.core.split import computed_once
 from jaxmimo.systems.beamforming_3d.cell import Groups
 
 
@@ -57,8 +64,13 @@ def _by_users(
     seen: Complex[Array, "streams users beams"], known: Float[Array, "sets streams users"]
 ) -> Float[Array, "sets streams users"]:
     """Through Gram matrices of the users."""
-    gram = jnp.matmul(seen.conj(), seen.swapaxes(1, 2), precision="highest")
-    gram = Parts.of(jnp.moveaxis(gram, 0, 2))
+    users, always = seen.shape[1], known[0, 0, 0] >= 0
+    left = jnp.concatenate([seen.real, seen.imag], axis=2)
+    turned = jnp.concatenate([seen.imag, -seen.real], axis=2)
+    right = jnp.concatenate([left, turned], axis=1)
+    products = jnp.einsum("sub,svb->uvs", left, right, precision="highest")
+    products = computed_once(products, always)
+    gram = Parts(products[:, :users], products[:, users:])
     known = jnp.moveaxis(known, 2, 0)
     own = jnp.eye(seen.shape[1])[:, None]
     return jnp.transpose(_powers_by_users((gram, known, own)), (1, 2, 0))
@@ -85,7 +97,8 @@ def _powers_of_users(
     # Masked as a whole, the Gram matrix is one for all sets of users.
     masked = gram[:, :, None] * (known[:, None] * known[None])
     solution = inverse(_plus_identity(masked))
-    weights = Parts(*((part * own[None]).sum(1) for part in (solution.real, solution.imag))) * known
+    weights = Parts(*(sum_of_columns(part * own[None]) for part in (solution.real, solution.imag)))
+    weights = weights * known
     gains = adjoint_product(gram[:, :, None], weights[:, None])[:, 0]
     norms = (weights.conj() * gains).real.sum(0)
     heard = norms > 0

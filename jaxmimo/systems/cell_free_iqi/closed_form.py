@@ -10,8 +10,8 @@ For jointly Gaussian scalars, $E|g|^2|\hat z|^2 = E|g|^2 E|\hat z|^2 + |E g^*\ha
 |E g \hat z|^2$. The first product, summed over all streams and users, is the interference of an AP
 that radiates the share $S_m$ of its power, however it splits it; of the other two, one belongs to
 $|\xi|^2$ and one remains:
-$$D = \sum_m \frac{S_m \beta_m}{L} \sum_l (|A_1|^2 + |A_2|^2)(|p|^2 + |q|^2) + |\xi_2|^2
-  + s^2 \sum_m c_m^2 \beta_m^2 \sum_l \bigl(|A_1|^2 |q|^2 + |A_2|^2 |p|^2\bigr),$$
+$$D &= \sum_m \frac{S_m \beta_m}{L} \sum_l (|A_1|^2 + |A_2|^2)(|p|^2 + |q|^2) + |\xi_2|^2 \\
+  &\quad + s^2 \sum_m c_m^2 \beta_m^2 \sum_l \bigl(|A_1|^2 |q|^2 + |A_2|^2 |p|^2\bigr),$$
 and the SE is $\mu N \log_2(1 + \rho_d|\xi_1|^2/(\rho_d D + 1))$. All moments are scaled identities
 over the user's antennas.
 """

@@ -145,7 +145,9 @@ def downlink_moments(
     ) -> tuple[tuple[Array, ...], DownlinkMoments]:
         aps, row = ApSegment(system, first, length), first * antennas
         h = split_complex_normal(channel_key, (length * antennas, system.streams), first_row=row)
-        g = computed_once(aps.over_streams(jnp.sqrt(aps.of(system.beta))) * h, always)
+        # Spread first: within the draw, its indices would keep XLA on CPUs from vector arithmetic.
+        gain = computed_once(aps.over_streams(jnp.sqrt(aps.of(system.beta))), always)
+        g = computed_once(gain * h, always)
         receive = aps.over_rows(system.receive.widely_linear)
         signal = pilots(noise_key, g, receive, system.pilot_energy, system.pilot_length, row)
         chain = precoding_chain(system, correction, signal)
