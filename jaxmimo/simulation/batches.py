@@ -2,6 +2,7 @@
 
 import math
 import os
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ def promising_batch(jaxpr: Any) -> int:
     The kernel is fast at about this size, be it a little more or less; what it needs of memory is
     known only once it is compiled, see `batch_that_fits`.
     """
-    realization = 4 * _largest_array_bytes(getattr(jaxpr, "jaxpr", jaxpr))
+    realization = 4 * _most_bytes(jaxpr)
     platform = jax.default_backend()
     most = _MOST.get(platform, _MOST["default"])
     return power_of_two(max(1, min(most, _BUDGET.get(platform, _BUDGET["default"]) // realization)))
@@ -56,6 +57,11 @@ def usable_cores() -> int:
 def power_of_two(number: int) -> int:
     """The largest power of two up to `number`."""
     return 2 ** (number.bit_length() - 1)
+
+
+@lru_cache(maxsize=64)  # traces are kept by JAX as well
+def _most_bytes(jaxpr: Any) -> int:
+    return _largest_array_bytes(getattr(jaxpr, "jaxpr", jaxpr))
 
 
 def _largest_array_bytes(jaxpr: Any) -> int:

@@ -7,12 +7,14 @@ that was not. Chunks come back in order, whoever computed them.
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import equinox as eqx
 import jax
@@ -58,6 +60,27 @@ class Chunk:
         highest = lowest + self.stop - self.start
         return slice(lowest, highest) if highest <= blocks else slice(None)
 
+
+class Program:
+    """A compiled sum of chunks, and what it tells of itself, which takes milliseconds to ask."""
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+
+    @cached_property
+    def temporary_bytes(self) -> int:
+        """Memory of its temporary arrays."""
+        memory = self.run.compiled.memory_analysis()
+        return memory.temp_size_in_bytes if memory is not None else 0
+
+    @cached_property
+    def calls_libraries(self) -> bool:
+        """Whether it calls LAPACK or BLAS."""
+        return "custom_call_target" in self.run.compiled.as_text()
+
+
+_PROGRAMS: MutableMapping[Any, dict[tuple, Program]] = WeakKeyDictionary()
+"""Of the traces of all models, so that further runs of a model find theirs at once."""
 
 Round = tuple[Chunk, ...]
 """Chunks that are summed at once, one on each device."""
@@ -117,7 +140,7 @@ class Kernel:
             share = math.ceil(realizations / len(self._devices))
             self._batch = min(self._batch, power_of_two(2 * share - 1))
             self._lengths = Lengths(self._batch, 4 * self._batch)
-        self._programs: dict[int, Any] = {}
+        self._programs: dict[int, Program] = {}
 
     def sums(self, start: int, stop: int) -> Iterator[tuple[Chunk, PyTree[np.ndarray]]]:
         """The sums of chunk after chunk, per block, in JAX's default precision.
@@ -157,7 +180,7 @@ class Kernel:
         """The next round is under way while the sums of the last one are fetched."""
 
         def start(members: Round) -> Callable[[], PyTree[np.ndarray]]:
-            sums = self._program(members)(*self._arguments(members))
+            sums = self._program(members).run(*self._arguments(members))
             return lambda: _on_host(sums)
 
         yield from _in_order(rounds, start, 2)
@@ -166,12 +189,11 @@ class Kernel:
         """A round on each core."""
         first = next(rounds)
         # LAPACK and BLAS calls of two programs can block each other for ever on two cores.
-        alone = "custom_call_target" in self._program(first).compiled.as_text()
-        threads = 1 if alone else usable_cores()
+        threads = 1 if self._program(first).calls_libraries else usable_cores()
         pool = ThreadPoolExecutor(threads)
 
         def start(members: Round) -> Callable[[], PyTree[np.ndarray]]:
-            run, arguments = self._program(members), self._arguments(members)
+            run, arguments = self._program(members).run, self._arguments(members)
             return pool.submit(lambda: _on_host(run(*arguments))).result
 
         try:
@@ -184,19 +206,24 @@ class Kernel:
         full = self._lengths.at(chunk.start) >= self._batch
         return self._batch if full else min(self._lengths.least, self._batch)
 
-    def _program(self, members: Round) -> Any:
-        """The compiled program for a round, with batches whose arrays fit the memory."""
+    def _program(self, members: Round) -> Program:
+        """The program for a round, with batches whose arrays fit the memory."""
         while (size := self._batch_of(members[0])) not in self._programs:
-            program = _sums_on_mesh.lower(*self._arguments(members)).compile()
-            memory = program.compiled.memory_analysis()
-            needed = memory.temp_size_in_bytes if memory is not None else 0
+            program = self._compiled(members)
             here = available_bytes(self._mesh.local_devices[0])
-            fitting = _least_of_all_hosts(batch_that_fits(size, needed, here))
+            fitting = _least_of_all_hosts(batch_that_fits(size, program.temporary_bytes, here))
             if fitting < size and not self._batch_is_chosen:
                 self._batch = fitting
             else:
                 self._programs[size] = program
         return self._programs[size]
+
+    def _compiled(self, members: Round) -> Program:
+        known = _PROGRAMS.setdefault(self._model.jaxpr, {})
+        name = self._batch_of(members[0]), self._blocks, tuple(self._devices)
+        if name not in known:
+            known[name] = Program(_sums_on_mesh.lower(*self._arguments(members)).compile())
+        return known[name]
 
     def _arguments(self, members: Round) -> tuple:
         """Arguments of the program; devices without a chunk get an empty one."""

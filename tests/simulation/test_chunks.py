@@ -76,8 +76,20 @@ def test_a_batch_is_halved_until_it_fits_the_memory(monkeypatch):
     total = sum(part for _, part in sums(kernel, 0, 40_000))
     assert max(kernel._programs) < 1024
     for program in kernel._programs.values():
-        assert program.compiled.memory_analysis().temp_size_in_bytes <= 4 * needed
+        assert program.temporary_bytes <= 4 * needed
     np.testing.assert_allclose(total.sum() / 40_000, expected.mean, rtol=1e-5)
+
+
+def test_runs_of_one_model_share_their_programs():
+    kernels = [Kernel(Model(power, KEY), realizations, 64) for realizations in (300, 200)]
+    for kernel in kernels:
+        sums(kernel, 0, 200)
+    first, second = (kernel._programs for kernel in kernels)
+    assert first.keys() == second.keys()
+    assert all(first[size] is second[size] for size in first)
+    other = Kernel(Model(power, KEY), 300, 32)  # blocks
+    sums(other, 0, 200)
+    assert all(first[size] is not program for size, program in other._programs.items())
 
 
 def test_when_memory_runs_out_the_chunk_is_drawn_again_in_smaller_batches(monkeypatch):
@@ -89,10 +101,10 @@ def test_when_memory_runs_out_the_chunk_is_drawn_again_in_smaller_batches(monkey
             if self._batch_of(members[0]) > 2 and members[0].start >= 64:
                 failures.append(members[0].start)
                 raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory.")
-            return program(self, members)(*arguments)
+            return program(self, members).run(*arguments)
 
-        run.compiled = program(self, members).compiled
-        return run
+        run.compiled = program(self, members).run.compiled
+        return chunks.Program(run)
 
     expected = sums(Kernel(Model(power, KEY), 300, 64, batch_size=8), 0, 300)
     monkeypatch.setattr(Kernel, "_program", short_of_memory)
