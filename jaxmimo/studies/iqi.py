@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -90,10 +91,14 @@ def sum_se(system: CellFreeIQI, moments: DownlinkMoments) -> Array:
     return theorem1_se(system, moments).sum(-1)
 
 
-def sum_se_closed_form(system: CellFreeIQI) -> np.ndarray:
-    """Closed-form sum SE, shape (*sweep, estimators)."""
-    each = [closed_form_se(system, estimator).sum(-1) for estimator in ESTIMATORS.values()]
-    return np.stack(each, axis=-1)
+@eqx.filter_jit
+def sum_se_closed_form(systems: tuple[CellFreeIQI, ...]) -> Array:
+    """Closed-form sum SE of several networks, in one program; shape (*sweep, estimators, systems).
+
+    Step by step, each network would compile a dozen programs for its shapes.
+    """
+    each = [[closed_form_se(s, e).sum(-1) for e in ESTIMATORS.values()] for s in systems]
+    return jnp.stack([jnp.stack(of_system, axis=-1) for of_system in each], axis=-1)
 
 
 def make_dataset(

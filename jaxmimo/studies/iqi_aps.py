@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax import Array
 from jax.tree_util import Partial
 from matplotlib.axes import Axes
 
@@ -48,10 +52,8 @@ def run(parameters: IqiAps, sampling: Sampling) -> xr.Dataset:
         )
         label = f"L = {ap_antennas}"
         estimates.append(common.simulate(moments, Partial(iqi.sum_se, system), sampling, label))
-        networks = [_system(parameters, ap_antennas, num_aps) for num_aps in parameters.num_aps]
-        closed.append(np.stack([iqi.sum_se_closed_form(each) for each in networks], axis=-1))
-        each = [asymptotic_se(system, e).sum(-1) for e in iqi.ESTIMATORS.values()]
-        limits.append(np.stack(each, axis=-1))
+        closed.append(_closed_forms_of_first_aps(system, jnp.asarray(parameters.num_aps)))
+        limits.append(_sum_se_limit(system))
     dims = ("ap_antennas", "hardware", "estimator", "num_aps")
     return iqi.make_dataset(
         {
@@ -66,6 +68,27 @@ def run(parameters: IqiAps, sampling: Sampling) -> xr.Dataset:
         sum_se_limit=(dims[:3], np.stack(limits)),
         simulated=(dims[:1], np.array([estimate.realizations for estimate in estimates])),
     )
+
+
+@eqx.filter_jit
+def _closed_forms_of_first_aps(system: CellFreeIQI, num_aps: Array) -> Array:
+    """Closed forms for the first APs, shape (hardware, estimators, num_aps), in one program.
+
+    The others have no fading, so that nobody hears them: networks then have one shape.
+    """
+
+    def of_first(count: Array) -> Array:
+        beta = jnp.where(jnp.arange(system.num_aps)[:, None] < count, system.beta, 0.0)
+        return iqi.sum_se_closed_form((eqx.tree_at(lambda s: s.beta, system, beta),))[..., 0]
+
+    return jax.vmap(of_first, out_axes=-1)(num_aps)
+
+
+@eqx.filter_jit
+def _sum_se_limit(system: CellFreeIQI) -> Array:
+    """Shape (hardware, estimators)."""
+    each = [asymptotic_se(system, e).sum(-1) for e in iqi.ESTIMATORS.values()]
+    return jnp.stack(each, axis=-1)
 
 
 def _system(parameters: IqiAps, ap_antennas: int, num_aps: int) -> CellFreeIQI:

@@ -67,8 +67,7 @@ def run(parameters: IqiUsers, sampling: Sampling) -> xr.Dataset:
             f"N = {user_antennas}",
         )
         mean[i][..., fits], error[i][..., fits] = estimate.mean, estimate.std_error
-        each = [iqi.sum_se_closed_form(system) for system in systems]
-        closed[i][..., fits] = np.stack(each, axis=-1)
+        closed[i][..., fits] = iqi.sum_se_closed_form(systems)
         realizations.append(estimate.realizations)
     dims = ("user_antennas", "hardware", "estimator", "num_users")
     return iqi.make_dataset(
