@@ -37,7 +37,7 @@ html_theme = "furo"
 html_title = f"jaxmimo {release}"
 
 nb_execution_mode = "off"  # outputs are committed, and tests run the notebooks
-myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_enable_extensions = ["dollarmath", "amsmath", "html_image"]
 myst_heading_anchors = 3
 
 nitpicky = True
@@ -49,12 +49,14 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 _NAMES = api.homes()
+_STAR = "\ue000"  # an asterisk of a formula, which is not to be escaped
 
 
 def _block(match: re.Match) -> str:
     """Displayed mathematics in a paragraph, as a directive of its own."""
     indent, before, formula = match["indent"], match["before"].rstrip(), match["formula"]
-    lines = [f"{indent}   {line.strip()}" for line in formula.strip().splitlines()]
+    formula = formula.strip().replace("*", _STAR)
+    lines = [f"{indent}   {line.strip()}" for line in formula.splitlines()]
     head = [f"{indent}{before}", ""] if before else [""]
     return "\n".join([*head, f"{indent}.. math::", "", *lines, "", indent])
 
@@ -78,10 +80,11 @@ def as_rst(text: str) -> str:
     block = r"^(?P<indent> *)(?P<before>(?:(?!\$\$).)*)\$\$(?P<formula>(?s:.+?))\$\$"
     text = re.sub(block, _block, text, flags=re.MULTILINE)
     pieces = re.split(r"((?<![`:])`[^`]+`(?!`))", text)
-    return "".join(
+    text = "".join(
         re.sub(r"`([^`]+)`", _code, piece) if number % 2 else _formulas(piece)
         for number, piece in enumerate(pieces)
     )
+    return text.replace(_STAR, "*")
 
 
 def _docstring(app: object, what: str, name: str, value: object, options: object, lines: list):

@@ -63,6 +63,7 @@ def curve_with_points(
     color: str,
     linestyle: str = "-",
     marker: str = "o",
+    marker_size: float = 5.5,
 ) -> None:
     """Draw a closed form as a line and its simulation as points with 95 % error bars.
 
@@ -78,10 +79,12 @@ def curve_with_points(
         color: Colour of both.
         linestyle: Style of the line.
         marker: Marker of the points.
+        marker_size: Its size [points]; of curves that coincide, give those below larger ones.
     """
     x = np.asarray(x)
     line = {"color": color, "linestyle": linestyle, "linewidth": 1.6}
-    points = {"color": color, "marker": marker, "markersize": 5.5, "markerfacecolor": "white"}
+    shape = {"marker": marker, "markersize": marker_size, "markerfacecolor": "white"}
+    points = {"color": color, **shape}
     if closed_form is not None:
         ax.plot(x, np.asarray(closed_form), label="_line", **line)
     if mean is not None:

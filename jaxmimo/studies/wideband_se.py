@@ -144,6 +144,7 @@ def _draw_panel(ax: Axes, panel: xr.Dataset) -> None:
             label=f"{design}, {combiner}",
             color=PALETTE[i % len(PALETTE)],
             marker=MARKERS[i % len(MARKERS)],
+            marker_size=8.5 - 2.0 * i,  # designs that cost nothing coincide
             linestyle=styles[j % len(styles)],
         )
     ax.set(xlabel=axis_label(panel.band_position), ylabel=axis_label(panel.se_over_band))
