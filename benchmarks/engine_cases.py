@@ -48,7 +48,7 @@ def engine_overhead(effort: Effort) -> Row:
                 calls=1,
             ),
         },
-        2 * effort.repeats,
+        max(10, effort.repeats),
     )
     ratio = timings["engine"].paired_ratio(timings["kernel"])
     return Row(
