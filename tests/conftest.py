@@ -1,3 +1,4 @@
+import gc
 import signal
 
 import jax
@@ -18,6 +19,14 @@ settings.register_profile("jaxmimo", deadline=None, max_examples=50, derandomize
 settings.load_profile("jaxmimo")
 # Processes in the background begin with Ctrl-C ignored; tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_end_with_their_file():
+    """XLA crashes a process of more than 65530 memory maps; programs of all tests need more."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
