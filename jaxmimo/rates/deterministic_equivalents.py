@@ -86,7 +86,8 @@ def slnr_powers(
     t = _resolvent(covariances, damping)
     delta = covariances.traces(t)
     derivative = _derivative(covariances, t, damping, is_own.astype(t.dtype))
-    norm, leaked = jnp.trace(derivative), covariances.traces(derivative)
+    # Where powers exceed the noise by more than the precision resolves, rounding has its own sign.
+    norm, leaked = jnp.trace(derivative), jnp.maximum(covariances.traces(derivative), 0.0)
     # Ratios of roots, since the product of two powers may leave the range of single precision.
     heard = norm > 0
     scale = jnp.where(heard, 1.0 / jnp.sqrt(jnp.where(heard, norm, 1.0)), 0.0)
