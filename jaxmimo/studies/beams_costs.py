@@ -3,10 +3,11 @@
 Counts are linear in ranks and in numbers of users, so that their means are counts of means.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -84,27 +85,47 @@ class Shape:
         )
 
 
-def mean_grouping_flops(shape: Shape, azimuth_rank: ArrayLike, elevation_rank: ArrayLike) -> Array:
+def mean_grouping_flops(
+    shapes: Sequence[Shape], azimuth_ranks: ArrayLike, elevation_ranks: ArrayLike
+) -> Array:
     """Millions of FLOPs of grouping per direction (13), which are linear in the mean ranks."""
     none, azimuth, elevation = (
-        grouping_flops(*shape.of_array, [ranks[0]], [ranks[1]])
+        _per_user([grouping_flops(*shape.of_array, [ranks[0]], [ranks[1]]) for shape in shapes])
         for ranks in ((0, 0), (1, 0), (0, 1))
     )
     per_user = (
         none
-        + (azimuth - none) * jnp.asarray(azimuth_rank)
-        + (elevation - none) * jnp.asarray(elevation_rank)
+        + (azimuth - none) * jnp.asarray(azimuth_ranks)
+        + (elevation - none) * jnp.asarray(elevation_ranks)
     )
-    return shape.num_users / MILLION * per_user
+    return _users(shapes) * per_user
 
 
-def mean_overall_flops(shape: Shape, rank: ArrayLike) -> Array:
+def mean_overall_flops(shapes: Sequence[Shape], ranks: ArrayLike) -> Array:
     """Millions of FLOPs of overall grouping (14), which are linear in the mean product of ranks."""
-    none, one = (overall_grouping_flops(*shape.of_array, [r], [r]) for r in (0, 1))
-    return shape.num_users / MILLION * (none + float(one - none) * jnp.asarray(rank))
+    none, one = (
+        _per_user([overall_grouping_flops(*shape.of_array, [r], [r]) for shape in shapes])
+        for r in (0, 1)
+    )
+    return _users(shapes) * (none + (one - none) * jnp.asarray(ranks))
 
 
-def mean_slnr_flops(shape: Shape, interferers: ArrayLike) -> Array:
-    """Millions of FLOPs of SLNR precoding (23), which are linear in the mean of interferers."""
-    none, one = (slnr_flops(*shape.of_array, [x]) for x in (0, 1))
-    return shape.num_users / MILLION * (none + (one - none) * jnp.asarray(interferers))
+def mean_slnr_flops(shapes: Sequence[Shape], interferers: ArrayLike) -> Array:
+    """Millions of FLOPs of SLNR precoding (23), which are linear in the mean of interferers.
+
+    Args:
+        shapes: What they are counted for.
+        interferers: Users whose leakage a precoder limits, shape (shapes, schemes).
+    """
+    none, one = (
+        _per_user([slnr_flops(*shape.of_array, [x]) for shape in shapes])[:, None] for x in (0, 1)
+    )
+    return _users(shapes)[:, None] * (none + (one - none) * jnp.asarray(interferers))
+
+
+def _per_user(flops: Sequence[float]) -> np.ndarray:
+    return np.asarray(flops, float) / MILLION
+
+
+def _users(shapes: Sequence[Shape]) -> np.ndarray:
+    return np.array([float(shape.num_users) for shape in shapes])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import Array
@@ -14,7 +15,7 @@ from jaxmimo.studies.beams_costs import Shape
 from jaxmimo.studies.rician import check_increasing
 from jaxmimo.studies.study import Sampling, Study
 from jaxmimo.systems.beamforming_3d import Beamforming3D, draw_users
-from jaxmimo.systems.beamforming_3d.cell import factor_ranks, make_cell
+from jaxmimo.systems.beamforming_3d.cell import cells_of_arrays, factor_ranks
 
 GROUPING = Shape(80, 10, 4, 4, 10)
 """Of the tables of grouping, what does not vary: M, N, G, L, K."""
@@ -92,61 +93,58 @@ def points(parameters: BeamsFlops) -> Iterator[tuple[int, Shape]]:
 
 
 def run(parameters: BeamsFlops, sampling: Sampling) -> xr.Dataset:
-    """Count over drops of users, with one kernel per array; all arrays see the same users."""
+    """Count over drops of users with one kernel; all arrays see the same users."""
     every = list(points(parameters))
-    arrays = dict.fromkeys((shape.azimuth_antennas, shape.elevation_antennas) for _, shape in every)
-    means: dict[Shape, dict[str, Array]] = {}
-    errors: dict[Shape, dict[str, Array]] = {}
-    drops = 0
-    for array in arrays:
-        shapes = tuple(
-            dict.fromkeys(
-                shape
-                for _, shape in every
-                if (shape.azimuth_antennas, shape.elevation_antennas) == array
-            )
-        )
-        estimate = common.simulate(
-            _sample_of(parameters, shapes),
-            _Statistic(shapes),
-            sampling,
-            f"M = {array[0]}, N = {array[1]}",
-        )
-        means |= dict(zip(shapes, estimate.mean, strict=True))
-        errors |= dict(zip(shapes, estimate.std_error, strict=True))
-        drops = max(drops, estimate.realizations)
+    shapes = tuple(dict.fromkeys(shape for _, shape in every))
+    estimate = common.simulate(_sample_of(parameters, shapes), _Statistic(shapes), sampling)
+    columns = [shapes.index(shape) for _, shape in every]
     variables = {}
     for name in COSTS:
-        variables[name] = (("table",), np.stack([means[shape][name] for _, shape in every]))
-        its_errors = np.stack([errors[shape][name] for _, shape in every])
-        variables[f"{name}_std_error"] = (("table",), its_errors)
+        variables[name] = (("table",), np.asarray(estimate.mean[name])[columns])
+        variables[f"{name}_std_error"] = (("table",), np.asarray(estimate.std_error[name])[columns])
     for field in Shape.__dataclass_fields__:
         variables[field] = (("table",), [getattr(shape, field) for _, shape in every])
-    dataset = beams.make_dataset({"table": [table for table, _ in every]}, drops, **variables)
+    tables = {"table": [table for table, _ in every]}
+    dataset = beams.make_dataset(tables, estimate.realizations, **variables)
     return dataset.set_coords(list(Shape.__dataclass_fields__))
 
 
 def _sample_of(parameters: BeamsFlops, shapes: tuple[Shape, ...]) -> Partial:
-    """Function of a key to the counts of one drop, for shapes of one array.
+    """Function of a key to the counts of one drop.
 
-    Fewer users are the first of more, so all shapes look at the same cell.
+    Fewer users are the first of more, so all shapes look at the same users.
     """
     users = max(shape.num_users for shape in shapes)
-    system = beams.make_system(parameters, *replace(shapes[0], num_users=users).of_cell)
-    return Partial(_count, system, shapes, factor_ranks(system))
+    systems = {
+        _array(shape): beams.make_system(parameters, *replace(shape, num_users=users).of_cell)
+        for shape in shapes
+    }
+    ranks = tuple(map(factor_ranks, systems.values()))
+    return Partial(_count, next(iter(systems.values())), shapes, tuple(systems), ranks)
+
+
+def _array(shape: Shape) -> tuple[int, int]:
+    return shape.azimuth_antennas, shape.elevation_antennas
 
 
 def _count(
-    system: Beamforming3D, shapes: tuple[Shape, ...], ranks: tuple[int, int], key: Array
-) -> list[dict[str, Array]]:
+    system: Beamforming3D,
+    shapes: tuple[Shape, ...],
+    arrays: tuple[tuple[int, int], ...],
+    ranks: tuple[tuple[int, int], ...],
+    key: Array,
+) -> dict[str, Array]:
     users_key, _ = jax.random.split(key)
-    cell = make_cell(system, draw_users(users_key, system), ranks=ranks)
-    splits = dict.fromkeys((shape.azimuth_groups, shape.elevation_groups) for shape in shapes)
-    cells = {split: cell.split_into(*split) for split in splits}
-    return [
-        beams_costs.count_drop(cells[shape.azimuth_groups, shape.elevation_groups], shape.num_users)
+    users = draw_users(users_key, system)
+    cells = dict(zip(arrays, cells_of_arrays(system, users, arrays, ranks=ranks), strict=True))
+    counts = [
+        beams_costs.count_drop(
+            cells[_array(shape)].split_into(shape.azimuth_groups, shape.elevation_groups),
+            shape.num_users,
+        )
         for shape in shapes
     ]
+    return jax.tree.map(lambda *each: jnp.stack(each), *counts)
 
 
 @dataclass(frozen=True)
@@ -155,15 +153,12 @@ class _Statistic:
 
     shapes: tuple[Shape, ...]
 
-    def __call__(self, means: list[dict[str, Array]]) -> list[dict[str, Array]]:
-        return [self._costs(*each) for each in zip(self.shapes, means, strict=True)]
-
-    def _costs(self, shape: Shape, means: dict[str, Array]) -> dict[str, Array]:
+    def __call__(self, means: dict[str, Array]) -> dict[str, Array]:
         ranks = means["azimuth_rank"], means["elevation_rank"]
-        slnr = beams_costs.mean_slnr_flops(shape, means["interferers"])
-        grouping = beams_costs.mean_grouping_flops(shape, *ranks)
-        overall = beams_costs.mean_overall_flops(shape, means["rank"])
-        return dict(zip(COSTS, (grouping, overall, *slnr), strict=True))
+        slnr = beams_costs.mean_slnr_flops(self.shapes, means["interferers"])
+        grouping = beams_costs.mean_grouping_flops(self.shapes, *ranks)
+        overall = beams_costs.mean_overall_flops(self.shapes, means["rank"])
+        return dict(zip(COSTS, (grouping, overall, *slnr.T), strict=True))
 
 
 STUDY = Study(

@@ -97,19 +97,19 @@ class _Statistic:
             "sum_rate_equivalent": means["equivalent"],
             "lead": rates[:, :-1] - rates[:, 1:],
             "change": jnp.diff(rates[:, : len(beams_costs.TWO_STAGE)], axis=0),
-            "flops": jnp.stack([self._flops(means, g) for g in range(len(self.shapes))]),
+            "flops": self._flops(means),
         }
 
-    def _flops(self, means: dict[str, Array], g: int) -> Array:
-        shape = self.shapes[g]
-        ranks = means["azimuth_rank"][g], means["elevation_rank"][g]
-        two_stage = beams_costs.mean_grouping_flops(shape, *ranks) + beams_costs.mean_slnr_flops(
-            shape, means["interferers"][g]
+    def _flops(self, means: dict[str, Array]) -> Array:
+        grouping = beams_costs.mean_grouping_flops(
+            self.shapes, means["azimuth_rank"], means["elevation_rank"]
         )
-        mrt = generalized_mrt_flops(
-            shape.azimuth_antennas, shape.elevation_antennas, shape.num_users
-        )
-        return jnp.append(two_stage, mrt / beams_costs.MILLION)
+        slnr = beams_costs.mean_slnr_flops(self.shapes, means["interferers"])
+        mrt = [
+            generalized_mrt_flops(*shape.of_array[:2], shape.num_users) / beams_costs.MILLION
+            for shape in self.shapes
+        ]
+        return jnp.column_stack([grouping[:, None] + slnr, jnp.asarray(mrt)])
 
 
 STUDY = Study(

@@ -100,12 +100,12 @@ def test_flops_of_means_are_means_of_flops():
     azimuth, elevation, leaks = np.array([3, 5, 8]), np.array([2, 4, 1]), np.array([0, 2, 1])
     million = beams_costs.MILLION
     assert beams_costs.mean_grouping_flops(
-        shape, azimuth.mean(), elevation.mean()
+        [shape], azimuth.mean(), elevation.mean()
     ) == pytest.approx(grouping_flops(*shape.of_array, azimuth, elevation) / million)
-    assert beams_costs.mean_overall_flops(shape, (azimuth * elevation).mean()) == pytest.approx(
+    assert beams_costs.mean_overall_flops([shape], (azimuth * elevation).mean()) == pytest.approx(
         overall_grouping_flops(*shape.of_array, azimuth, elevation) / million
     )
-    assert beams_costs.mean_slnr_flops(shape, leaks.mean()) == pytest.approx(
+    assert beams_costs.mean_slnr_flops([shape], leaks.mean()) == pytest.approx(
         slnr_flops(*shape.of_array, leaks) / million
     )
 

@@ -5,9 +5,9 @@ The second stage of beamforming knows these statistics only. Beams are those of
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import equinox as eqx
 import jax
@@ -162,27 +162,58 @@ def make_cell(
 def _make_cell(
     system: Beamforming3D, users: Users, ranks: tuple[int, int], grouping: Grouping
 ) -> Cell:
-    azimuth = _beam_covariances(
-        system.azimuth_antennas, users.azimuth, users.azimuth_spread, system.spacing
-    )
-    elevation = _beam_covariances(
-        system.elevation_antennas, users.elevation, users.elevation_spread, system.spacing
-    )
+    array = system.azimuth_antennas, system.elevation_antennas
+    (cell,) = cells_of_arrays(system, users, (array,), ranks=(ranks,))
+    return cell.split_into(system.azimuth_groups, system.elevation_groups, grouping=grouping)
+
+
+def cells_of_arrays(
+    system: Beamforming3D,
+    users: Users,
+    arrays: Sequence[tuple[int, int]],
+    *,
+    ranks: Sequence[tuple[int, int]],
+) -> tuple[Cell, ...]:
+    """The same users as arrays of several sizes see them, in one group until they are split.
+
+    What arrays with equally many antennas in azimuth, or in elevation, have in common is worked out
+    once.
+
+    Args:
+        system: The cell; the size of its array does not count.
+        users: Its users.
+        arrays: Antennas in azimuth and in elevation of every array.
+        ranks: Of every array, as for `make_cell`.
+    """
     beta = distance_power_law(
         users.distance,
         exponent=system.path_loss_exponent,
         reference_distance=system.reference_distance,
     )
-    nobody = jnp.zeros(system.num_users, jnp.int32)
-    cell = Cell(
-        azimuth,
-        elevation,
-        _directions(azimuth, ranks[0], system.rank_rule),
-        _directions(elevation, ranks[1], system.rank_rule),
-        system.power * beta / system.noise_power,
-        Groups(nobody, nobody, 1, 1),
-    )
-    return cell.split_into(system.azimuth_groups, system.elevation_groups, grouping=grouping)
+    snr = system.power * beta / system.noise_power
+    nobody = jnp.zeros(snr.shape, jnp.int32)
+
+    @cache
+    def azimuth(antennas: int, rank: int) -> tuple[Array, Directions]:
+        return _seen(system, antennas, rank, users.azimuth, users.azimuth_spread)
+
+    @cache
+    def elevation(antennas: int, rank: int) -> tuple[Array, Directions]:
+        return _seen(system, antennas, rank, users.elevation, users.elevation_spread)
+
+    def cell(array: tuple[int, int], ranks: tuple[int, int]) -> Cell:
+        azimuth_covariances, azimuth_directions = azimuth(array[0], ranks[0])
+        elevation_covariances, elevation_directions = elevation(array[1], ranks[1])
+        return Cell(
+            azimuth_covariances,
+            elevation_covariances,
+            azimuth_directions,
+            elevation_directions,
+            snr,
+            Groups(nobody, nobody, 1, 1),
+        )
+
+    return tuple(cell(*each) for each in zip(arrays, ranks, strict=True))
 
 
 def make_cells(
@@ -260,13 +291,16 @@ def draw_channels(
     return lax.complex(h[0], h[1])
 
 
-def _beam_covariances(
-    antennas: int, angle: Array, spread: Array, spacing: float
-) -> Float[Array, "users antennas antennas"]:
-    def of_user(angle: Array, spread: Array) -> Array:
-        return beam_covariance(one_ring_covariance(antennas, angle, spread, spacing))
+def _seen(
+    system: Beamforming3D, antennas: int, rank: int, angle: Array, spread: Array
+) -> tuple[Float[Array, "users antennas antennas"], Directions]:
+    """Covariances of beams in one direction, and what is made of their eigenvectors."""
 
-    return jax.vmap(of_user)(angle, spread)
+    def of_user(angle: Array, spread: Array) -> Array:
+        return beam_covariance(one_ring_covariance(antennas, angle, spread, system.spacing))
+
+    covariances = jax.vmap(of_user)(angle, spread)
+    return covariances, _directions(covariances, rank, system.rank_rule)
 
 
 def _directions(

@@ -21,6 +21,7 @@ from jaxmimo.core.checks import (
     require,
 )
 from jaxmimo.core.randomness import uniform
+from jaxmimo.core.split import computed_once
 from jaxmimo.transceiver.prebeamforming import beams_per_group
 
 
@@ -226,7 +227,7 @@ def draw_users(key: Key[Array, ""], system: Beamforming3D) -> Users:
     def either_side(key: Array, limit: Array) -> Array:
         return limit * (2.0 * uniform(key, (count,)) - 1.0)
 
-    return Users(
+    users = Users(
         distance=uniform_distances(
             distance_key,
             count,
@@ -239,6 +240,8 @@ def draw_users(key: Key[Array, ""], system: Beamforming3D) -> Users:
         elevation=either_side(keys[2], system.elevation_limit),
         elevation_spread=system.elevation_spread_limit * uniform(keys[3], (count,)),
     )
+    always = system.noise_power > 0
+    return jax.tree.map(lambda places: computed_once(places, always), users)
 
 
 def check_groups(direction: str, antennas: int, groups: int) -> None:

@@ -1,6 +1,7 @@
 """How well the users' channels can be told apart: their correlation and the condition number."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -11,6 +12,7 @@ from jax.tree_util import Partial
 from jaxtyping import Complex, Float, Key
 
 from jaxmimo.channel.fading import rician_amplitudes
+from jaxmimo.core.alike import of_all
 from jaxmimo.core.checks import require
 from jaxmimo.core.singular_values import singular_values
 from jaxmimo.core.small_matrices import Parts
@@ -177,12 +179,13 @@ def _correlation_of_drop(
     key: Array, *, systems: tuple[DistributedRician, ...], keep_axes: tuple[bool, bool]
 ) -> Array:
     drop_key, _ = jax.random.split(key)
-    each = [jnp.abs(_correlation(draw_drop(drop_key, system))) for system in systems]
+    of_users = of_all(lambda system: _factors(draw_drop(drop_key, system)), systems)
+    each = of_all(lambda factors: jnp.abs(_correlation(*factors)), of_users)
     return unless_kept(jnp.stack(each), keep_axes)
 
 
-def _correlation(drop: Drop) -> Complex[Array, " sweep"]:
-    """Correlation of users 0 and 1 for every Rician factor.
+def _factors(drop: Drop) -> tuple[Parts, Parts]:
+    """Factors of the covariances of users 0 and 1, (antennas, antennas + 1, sweep) each.
 
     The covariance of a user is F F^H with F = [a h, b G], h the direct path and G a factor of the
     scattered waves' covariance. So no covariance is ever factorized, and none loses digits where
@@ -199,7 +202,11 @@ def _correlation(drop: Drop) -> Complex[Array, " sweep"]:
         waves = scattered[:, :, user, None] * b
         return Parts.joined(direct, waves, axis=1)
 
-    x, y = factor(0), factor(1)
+    return factor(0), factor(1)
+
+
+def _correlation(x: Parts, y: Parts) -> Complex[Array, " sweep"]:
+    """Correlation of two users for every Rician factor."""
     trace = (x[:, 0] * y[:, 0].conj()).merged().sum(0)
     return correlation_of_factors(x, y, trace)
 
@@ -212,10 +219,10 @@ def _condition_of_drop(
     keep_axes: tuple[bool, bool],
 ) -> tuple[ConditionNumber, Array]:
     drop_key, fading_key = jax.random.split(key)
-    drops = [draw_drop(drop_key, system) for system in systems]
+    drops = of_all(partial(draw_drop, drop_key), systems)
 
     def of_chunk(white: Parts, noise: Parts) -> tuple[Array, Array, Array]:
-        each = [drop.draws(white, noise, 0.0) for drop in drops]
+        each = of_all(lambda drop: drop.draws(white, noise, 0.0), drops)
         alike = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
         condition = lax.map(_conditions, alike)
         log10 = jnp.log10(condition)

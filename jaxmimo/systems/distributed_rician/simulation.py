@@ -7,6 +7,7 @@ operation, so memory grows neither with drops nor with realizations.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -15,6 +16,7 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Float, Key, PyTree
 
+from jaxmimo.core.alike import of_all
 from jaxmimo.core.checks import integer, require
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.rates.sinr import spectral_efficiency
@@ -182,11 +184,11 @@ def _se_of_drop(
     keep_axes: tuple[bool, bool, bool],
 ) -> Array:
     drop_key, fading_key = jax.random.split(key)
-    drops = [draw_drop(drop_key, system) for system in systems]
+    drops = of_all(partial(draw_drop, drop_key), systems)
     variance = 0.0 if estimator is perfect_csi else drops[0].error_variance
 
     def se_of_chunk(white: Parts, noise: Parts) -> Array:
-        each = [drop.draws(white, noise, variance) for drop in drops]
+        each = of_all(lambda drop: drop.draws(white, noise, variance), drops)
         if estimator in (least_squares, perfect_csi):
             alike = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
             sinr = lax.map(lambda draws: sinr_of_draws(draws, combiners, additive_errors), alike)
