@@ -123,9 +123,9 @@ def mean_slnr_flops(shapes: Sequence[Shape], interferers: ArrayLike) -> Array:
     return _users(shapes)[:, None] * (none + (one - none) * jnp.asarray(interferers))
 
 
-def _per_user(flops: Sequence[float]) -> np.ndarray:
-    return np.asarray(flops, float) / MILLION
+def _per_user(flops: Sequence[float]) -> Array:
+    return jnp.asarray(np.asarray(flops, float) / MILLION)
 
 
-def _users(shapes: Sequence[Shape]) -> np.ndarray:
-    return np.array([float(shape.num_users) for shape in shapes])
+def _users(shapes: Sequence[Shape]) -> Array:
+    return jnp.asarray([float(shape.num_users) for shape in shapes])

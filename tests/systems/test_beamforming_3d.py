@@ -26,7 +26,11 @@ from jaxmimo.systems.beamforming_3d import (
     own_group,
     sum_rate,
 )
-from jaxmimo.systems.beamforming_3d.cell import channel_factors, draw_channels
+from jaxmimo.systems.beamforming_3d.cell import (
+    cells_of_arrays,
+    channel_factors,
+    draw_channels,
+)
 from jaxmimo.transceiver.prebeamforming import beam_covariance
 from tests.reference import beamforming_3d as reference
 
@@ -328,6 +332,22 @@ def test_full_dimension_has_no_equivalent(drops):
     with pytest.raises(ValueError, match="`scheme` must be one with a deterministic") as error:
         full_dimension_zf(cell).rates_in_the_limit()
     assert "\n" not in str(error.value)
+
+
+def test_cells_of_arrays_are_those_of_each_array():
+    arrays, ranks = ((8, 4), (8, 6), (4, 6)), ((8, 4), (8, 5), (3, 5))
+    system = cell_of((8, 4, 2, 2, 3))
+    users = draw_users(KEY, system)
+    together = cells_of_arrays(system, users, arrays, ranks=ranks)
+    for found, array, rank in zip(together, arrays, ranks, strict=True):
+        alone = make_cell(cell_of((*array, 2, 2, 3)), users, ranks=rank)
+        assert found.groups.azimuth_groups == found.groups.elevation_groups == 1
+        for a, b in zip(
+            jax.tree.leaves(found.split_into(2, 2)), jax.tree.leaves(alone), strict=True
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    assert together[0].azimuth is together[1].azimuth  # worked out once
+    assert together[1].elevation is together[2].elevation
 
 
 def test_users_of_a_drop_are_those_of_the_model():
