@@ -123,7 +123,7 @@ def mean_slnr_flops(shapes: Sequence[Shape], interferers: ArrayLike) -> Array:
     return _users(shapes)[:, None] * (none + (one - none) * jnp.asarray(interferers))
 
 
-def _per_user(flops: Sequence[float]) -> Array:
+def _per_user(flops: Sequence[int | float]) -> Array:
     return jnp.asarray(np.asarray(flops, float) / MILLION)
 
 
