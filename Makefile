@@ -15,12 +15,13 @@ test: $(VENV)/.dev
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
 
-# Format, lint, types, layers, tests: what CI runs.
+# Format, lint, types, layers, pages, tests: what CI runs.
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
+	$(MAKE) docs
 	$(MAKE) test
 
 format: $(VENV)/.dev

@@ -22,7 +22,7 @@ class Options:
         full: More realizations and repeats, and more cases.
         figures: Every study at its default size, too; takes most of an hour on two cores.
         cases: Only these cases.
-        json: Write the results to this file, and a bar chart beside it.
+        json: Write the results to this file, and a bar chart of its ratios beside it.
     """
 
     full: bool = False

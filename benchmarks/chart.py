@@ -19,9 +19,11 @@ RATIOS = {
 
 
 def save_chart(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Draw the ratios of the cases that have them all."""
+    """Draw the ratios of the cases that have them all; nothing where none has."""
     every = [{**row, "fastest": fastest_numpy(row)} for row in rows]
     shown = [row for row in every if all(row.get(key) for key in RATIOS)]
+    if not shown:
+        return
     ax = new_axes()
     height = 0.8 / len(RATIOS)
     for i, (key, label) in enumerate(RATIOS.items()):
@@ -32,7 +34,7 @@ def save_chart(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     ax.set_yticks(range(len(shown)), [row["case"] for row in shown])
     ax.invert_yaxis()
     ax.set_xscale("log")
-    ax.set_xlim(0.5, 3 * max((row["ratio_numpy_loop"] for row in shown), default=1.0))
+    ax.set_xlim(0.5, 3 * max(row["ratio_numpy_loop"] for row in shown))
     ax.axvline(1.0, color="0.4", linewidth=1.0)
     ax.grid(False, axis="y")
     ax.set_xlabel("Time of NumPy over time of jaxmimo")

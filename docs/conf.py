@@ -41,7 +41,10 @@ myst_enable_extensions = ["dollarmath", "amsmath", "html_image"]
 myst_heading_anchors = 3
 
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!jaxmimo\b).*")]  # other projects' names are not linked
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!jaxmimo\b).*"),  # other projects' names are not linked
+    ("py:class", r"jaxmimo\..*\.(Tree|Result)"),  # nor are type variables
+]
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88
