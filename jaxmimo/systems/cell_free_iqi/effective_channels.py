@@ -142,11 +142,37 @@ def _effective_channels(
     """
     found = [each for both in products for each in quadrants(both)]
     matrix = jnp.stack(_parts_of_quadrants(list(jnp.eye(len(found))), chain, system))
+    return _combinations(matrix, found)
+
+
+@jax.custom_jvp
+def _combinations(
+    matrix: Float[Array, "parts found"], found: list[Array]
+) -> Float[Array, "parts streams streams"]:
+    """Linear combinations of arrays, each with a row of coefficients."""
     columns = matrix.T[:, :, None, None]
     return sum(
         (column * each[None] for column, each in zip(columns[1:], found[1:], strict=True)),
         columns[0] * found[0][None],
     )
+
+
+@_combinations.defjvp
+def _combinations_jvp(
+    primals: tuple[Array, list[Array]], tangents: tuple[Array, list[Array]]
+) -> tuple[Array, Array]:
+    """One combination after another: the transpose of the above sums over an axis of four.
+
+    XLA on CPUs takes a third of a gradient's time for such sums.
+    """
+    (matrix, found), (matrix_change, found_change) = primals, tangents
+
+    def one_by_one(matrix: Array, found: list[Array]) -> Array:
+        each = [sum(c * array for c, array in zip(row, found, strict=True)) for row in matrix]
+        return jnp.stack(each)
+
+    change = one_by_one(matrix, found_change) + one_by_one(matrix_change, found)
+    return _combinations(matrix, found), change
 
 
 def _parts_of_quadrants(
