@@ -10,13 +10,16 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, PyTree
 
 from jaxmimo.core.small_matrices import Parts, adjoint_product, gram_matrix
 from jaxmimo.rates.sinr import sinr_of_gains, uplink_sinr
 from jaxmimo.systems.distributed_rician.drop import Draws, Drop
 from jaxmimo.transceiver.channel_estimation import ChannelEstimator
 from jaxmimo.transceiver.combining import IN_GRAM_FORM, Combiner
+
+LEAST_LANES = 96
+"""Lanes of a piece, at least: the loops over small matrices take longer to begin than fewer."""
 
 Estimates = Callable[[Draws, Array, Array], tuple[Parts, Complex[Array, "antennas antennas"]]]
 """Channel estimates for two Rician amplitudes, and the covariance of all users' errors."""
@@ -34,9 +37,12 @@ def sinr_of_draws(
     in_gram_form = [combiner for combiner in combiners if combiner in IN_GRAM_FORM]
     if in_gram_form:
         gram, missed = _gathered(_gram_products(draws, estimates), draws)
-        for combiner in in_gram_form:
-            gains, norms = IN_GRAM_FORM[combiner](gram, missed, 1.0)
-            found[combiner] = sinr_of_gains(gains, norms).reshape(users, -1, batch).swapaxes(0, 1)
+
+        def sinrs(gram: Parts, missed: Parts) -> list[Array]:
+            return [sinr_of_gains(*IN_GRAM_FORM[c](gram, missed, 1.0)) for c in in_gram_form]
+
+        for combiner, sinr in zip(in_gram_form, _in_pieces(sinrs, gram, missed), strict=True):
+            found[combiner] = sinr.reshape(users, -1, batch).swapaxes(0, 1)
     for combiner in combiners:
         if combiner not in found:
             found[combiner] = _sinr_by_combining(draws, combiner, estimates)
@@ -93,6 +99,23 @@ def _gathered(products: GramProducts, draws: Draws) -> tuple[Parts, Parts]:
 
     empty = Parts.zeros((users, users, sweep * batch))
     return lax.fori_loop(0, sweep, write, (empty, empty))
+
+
+def _in_pieces(function: Callable[..., PyTree[Array]], *arrays: PyTree[Array]) -> PyTree[Array]:
+    """A function of arrays along their last axis, in pieces whose matrices a core's cache holds."""
+    lanes = jax.tree.leaves(arrays)[0].shape[-1]
+    count = max(n for n in range(1, max(1, lanes // LEAST_LANES) + 1) if lanes % n == 0)
+
+    def of_piece(i: Array) -> PyTree[Array]:
+        width = lanes // count
+        return function(
+            *jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, i * width, width, -1), arrays)
+        )
+
+    if count == 1:
+        return function(*arrays)
+    pieces = lax.map(of_piece, jnp.arange(count))
+    return jax.tree.map(lambda p: jnp.moveaxis(p, 0, -2).reshape(*p.shape[1:-1], lanes), pieces)
 
 
 def _gram_products(draws: Draws, estimates: Estimates) -> GramProducts:
