@@ -38,8 +38,8 @@ from jaxmimo.simulation.model import Model
 
 LEAST = 8
 """Realizations of the first chunks of a run on CPUs, whose cores share even short runs."""
-MOST = 128
-"""Realizations of the chunks of a long run on CPUs, unless a batch has more."""
+BATCHES = 64
+"""Batches of the chunks of a long run on CPUs: a call then costs little beside its sums."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -135,7 +135,7 @@ class Kernel:
         self._batch = power_of_two(batch_size or promising_batch(model.jaxpr))
         self._batch_is_chosen = batch_size is not None
         if self._devices[0].platform == "cpu":
-            self._lengths = Lengths(max(LEAST, self._batch // 16), max(MOST, self._batch))
+            self._lengths = Lengths(max(LEAST, self._batch // 16), BATCHES * self._batch)
         else:
             share = math.ceil(realizations / len(self._devices))
             self._batch = min(self._batch, power_of_two(2 * share - 1))
