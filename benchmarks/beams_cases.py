@@ -134,11 +134,11 @@ def _simulated(cells: b3.Cell, *, realizations: int) -> Array:
     """Sum rates (drops, realizations) of the proposal."""
 
     def of_cell(cell: b3.Cell) -> Array:
-        precoding, factors = [b3.adjacent_groups(cell)], channel_factors(cell)
+        precodings, factors = [[b3.adjacent_groups(cell)]], channel_factors(cell)
 
         def of_realization(i: Array) -> Array:
             h = draw_channels(jax.random.fold_in(jax.random.key(1), i), factors)
-            return sum_rates(precoding, h)[0]
+            return sum_rates(precodings, h)[0, 0]
 
         return lax.map(of_realization, jnp.arange(realizations), batch_size=SIDE_BY_SIDE)
 

@@ -132,24 +132,42 @@ def _over_drops(
 def _floor_microseconds(network: BeamsNetwork, repeats: int) -> dict[str, float]:
     """Draws, matrix products and solutions of the figure, each at its best speed here.
 
-    A precoder costs the factorization of the smaller Gram matrix, by elimination or the sweep
-    operator, whichever is faster here. Substitutions, norms and rates are left out.
+    Precoders through Gram matrices of users cost one factorization for all sets of counted users,
+    which are nested; through those of beams one for each set. The faster way counts, and so does
+    the faster of elimination and the sweep operator. Substitutions, norms and rates are left out.
     """
     best: dict[str, float] = {}
-    for batch in (8, 32):
+    for batch in (2, 8):
         for part, timing in in_turn(_floor_contenders(network, batch), repeats).items():
             best[part] = min(best.get(part, np.inf), timing.microseconds)
-    floor = dict.fromkeys(("random", "synthesis", "gram", "solve", "gains"), 0.0)
-    floor["random"], floor["synthesis"] = best["random"], best["synthesis"]
-    for groups in network.azimuth_groups:
-        beams = _beams(network, groups)
-        # Gram matrices of users serve all schemes; those of beams hold the counted users only.
-        floor["gram"] += best[f"gram {beams}"] * (1 if network.users <= beams else len(TWO_STAGE))
-        size = min(beams, network.users)
-        solve = min(best[f"eliminate {size}"], best[f"sweep {size}"])
-        floor["solve"] += solve * len(TWO_STAGE)
-        floor["gains"] += best[f"gains {beams}"] * len(TWO_STAGE)
+    ways = [_cheapest_precoders(network, best, _beams(network, g)) for g in network.azimuth_groups]
+    precoders = {part: sum(way[part] for way in ways) for part in ways[0]}
+    floor = {"random": best["random"], "synthesis": best["synthesis"], **precoders}
     return {f"floor_{part}_us": us for part, us in floor.items()}
+
+
+def _cheapest_precoders(
+    network: BeamsNetwork, best: dict[str, float], beams: int
+) -> dict[str, float]:
+    """Parts of the precoders of a point, through users or, where these are fewer, beams."""
+    sets, users = len(TWO_STAGE), network.users
+
+    def fastest(*names: str) -> float:
+        return min(best[name] for name in names)
+
+    through_users = {
+        "gram": fastest(f"gram {beams}", f"gram products {beams}"),
+        "solve": fastest(f"eliminate {users}", f"sweep {users}"),
+        "gains": sets * best[f"gains {users}"],
+    }
+    if beams >= users:
+        return through_users
+    through_beams = {
+        "gram": sets * best[f"gram of beams {beams}"],
+        "solve": sets * fastest(f"eliminate {beams}", f"sweep {beams}"),
+        "gains": sets * best[f"gains {beams}"],
+    }
+    return min(through_users, through_beams, key=lambda way: sum(way.values()))
 
 
 def _beams(network: BeamsNetwork, azimuth_groups: int) -> int:
@@ -174,6 +192,7 @@ def _floor_contenders(network: BeamsNetwork, batch: int) -> dict[str, Contender]
         return jnp.einsum("kpbcn,kqn->kpbcq", rows, elevation, precision="highest")
 
     multiply = jax.jit(adjoint_product)
+    products = jax.jit(lambda a, b: jnp.einsum("lub,lvb->luv", a, b, precision="highest"))
 
     def contender(function: Callable[..., object], *arguments: object, chain: int = 1) -> Contender:
         def call() -> object:
@@ -185,13 +204,20 @@ def _floor_contenders(network: BeamsNetwork, batch: int) -> dict[str, Contender]
         "random": contender(draw, jax.random.key(1)),
         "synthesis": contender(synthesis, white),
     }
+    gains = contender(multiply, _ones(users, users, lanes), _ones(users, 1, lanes))
+    contenders |= {f"gains {users}": gains, **_solutions(contender, users, lanes)}
     for beams in (_beams(network, groups) for groups in network.azimuth_groups):
-        seen = _ones(beams, users, lanes)  # of a stream's beams
-        by_users = users <= beams
-        whole = seen if by_users else _ones(users, beams, lanes)
-        contenders[f"gram {beams}"] = contender(multiply, whole, whole)
-        contenders[f"gains {beams}"] = contender(multiply, seen, _ones(beams, 1, lanes))
-        contenders |= _solutions(contender, min(beams, users), lanes)
+        seen = _ones(beams, users, lanes)
+        contenders[f"gram {beams}"] = contender(multiply, seen, seen)
+        rows = jnp.ones((lanes, users, 2 * beams))
+        contenders[f"gram products {beams}"] = contender(
+            products, rows, jnp.concatenate([rows, rows], 1)
+        )
+        if beams < users:
+            turned, own = _ones(users, beams, lanes), _ones(beams, 1, lanes)
+            contenders[f"gram of beams {beams}"] = contender(multiply, turned, turned)
+            contenders[f"gains {beams}"] = contender(multiply, seen, own)
+            contenders |= _solutions(contender, beams, lanes)
     return contenders
 
 

@@ -236,25 +236,35 @@ def _inverse_jvp(primals: tuple[Parts], tangents: tuple[Parts]) -> tuple[Parts, 
 
 
 def _swept(a: Parts) -> Parts:
-    floor, rows = _least_pivots(a), jnp.arange(a.shape[0])
-
-    def over_root(a: Parts, p: ArrayLike) -> Parts:
-        """Column p over the root of the pivot d, with -1 / sqrt(d) for the pivot itself."""
-        column, own = entry(a, p, 1), (rows == p)[:, None]
-        at_least = lax.dynamic_index_in_dim(floor, p, 0)
-        pivot = jnp.maximum(lax.dynamic_index_in_dim(column.real, p, 0), at_least)
-        scale = jnp.sqrt(1.0 / pivot)  # not `rsqrt`, whose bias on CPUs would add up
-        column = Parts(jnp.where(own, -1.0, column.real), jnp.where(own, 0.0, column.imag))
-        return column * scale
+    floor, rows = least_pivots(a), jnp.arange(a.shape[0])
 
     def sweep(p: Array, state: tuple[Parts, Parts]) -> tuple[Parts, Parts]:
         a, scaled = state
         # One pass: the pivot's row and column are cleared, and the products are what belongs there.
-        a = a * _others(rows, p, a.real.dtype) - scaled[:, None] * scaled[None].conj()
+        a = a * others(rows, p, a.real.dtype) - scaled[:, None] * scaled[None].conj()
         # The next pivot's column is carried along, so that XLA computes it once and keeps it.
-        return a, over_root(a, p + 1)
+        return a, column_over_root(a, p + 1, floor)
 
-    return lax.fori_loop(0, a.shape[0], sweep, (a, over_root(a, 0)))[0] * -1.0
+    return lax.fori_loop(0, a.shape[0], sweep, (a, column_over_root(a, 0, floor)))[0] * -1.0
+
+
+def column_over_root(
+    a: Parts, p: ArrayLike, floor: Float[Array, "n batch"], first: int = 0
+) -> Parts:
+    """Column p over the root of the pivot d, with -1 / sqrt(d) for the pivot itself.
+
+    Args:
+        a: Matrices (n, columns, batch), swept up to column p.
+        p: The pivot.
+        floor: What pivots are raised to where they are less.
+        first: Number of the first column.
+    """
+    column, own = entry(a, p - first, 1), (jnp.arange(a.shape[0]) == p)[:, None]
+    at_least = lax.dynamic_index_in_dim(floor, p, 0)
+    pivot = jnp.maximum(lax.dynamic_index_in_dim(column.real, p, 0), at_least)
+    scale = jnp.sqrt(1.0 / pivot)  # not `rsqrt`, whose bias on CPUs would add up
+    column = Parts(jnp.where(own, -1.0, column.real), jnp.where(own, 0.0, column.imag))
+    return column * scale
 
 
 _inverse = batch_stays_last(_swept, first_batch_axis=2)
@@ -290,7 +300,7 @@ def _symmetric_swept(a: Float[Array, "n n batch"]) -> Float[Array, "n n batch"]:
 
     def sweep(p: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         a, column, scaled = state
-        a = a * _others(rows, p, a.dtype) - scaled[:, None] * column[None]
+        a = a * others(rows, p, a.dtype) - scaled[:, None] * column[None]
         return (a, *pivot(a, p + 1))
 
     return -lax.fori_loop(0, a.shape[0], sweep, (a, *pivot(a, 0)))[0]
@@ -319,7 +329,7 @@ def _cholesky_jvp(primals: tuple[Parts], tangents: tuple[Parts]) -> tuple[Parts,
 def _eliminated(a: Parts) -> Parts:
     size, limits = a.shape[0], jnp.finfo(a.real.dtype)
     added = 4 * size * limits.eps * diagonal(a.real)
-    floor = _least_pivots(a)
+    floor = least_pivots(a)
     rows = jnp.arange(size)[:, None]
 
     def eliminate(j: Array, state: tuple[Parts, Parts]) -> tuple[Parts, Parts]:
@@ -337,13 +347,13 @@ def _eliminated(a: Parts) -> Parts:
 _cholesky = batch_stays_last(_eliminated, first_batch_axis=2)
 
 
-def _others(rows: Array, p: ArrayLike, dtype: Any) -> Float[Array, "n n 1"]:
+def others(rows: Array, p: ArrayLike, dtype: Any) -> Float[Array, "n n 1"]:
     """1 for all entries but those of row and column p."""
     others = (rows != p).astype(dtype)
     return (others[:, None] * others[None])[..., None]
 
 
-def _least_pivots(a: Parts) -> Float[Array, "n batch"]:
+def least_pivots(a: Parts) -> Float[Array, "n batch"]:
     """Smallest pivots that mean something, or whose inverse squared is finite at least."""
     limits = jnp.finfo(a.real.dtype)
     return limits.eps * diagonal(a.real) + 4 * limits.tiny**0.5

@@ -11,8 +11,10 @@ import pytest
 from jaxmimo.systems import beamforming_3d
 from jaxmimo.systems.beamforming_3d import (
     Beamforming3D,
+    TwoStageSLNR,
     Users,
     adjacent_groups,
+    all_groups,
     captured_energy,
     deterministic_sum_rate,
     draw_users,
@@ -26,8 +28,13 @@ from jaxmimo.systems.beamforming_3d import (
     simulate_sum_rate,
     sum_rate,
 )
-from jaxmimo.systems.beamforming_3d.cell import channel_factors
-from jaxmimo.systems.beamforming_3d.simulation import _limit_of_cell, _rate_of_fading
+from jaxmimo.systems.beamforming_3d.cell import channel_factors, draw_channels
+from jaxmimo.systems.beamforming_3d.simulation import (
+    _limit_of_cell,
+    _rate_of_fading,
+    nested,
+    powers_of_each,
+)
 
 KEY = jax.random.key(1)
 SHORT = {"drops": 4, "realizations": 3}
@@ -248,13 +255,42 @@ def test_rank_rules_decide_what_counts():
     assert np.any(few.azimuth_directions.rank < many.azimuth_directions.rank)
 
 
+def in_a_plus(cell):
+    return adjacent_groups(cell, diagonal=False)
+
+
+def any_users(cell):
+    counted = jax.random.bernoulli(jax.random.key(5), shape=(cell.num_users, cell.num_users))
+    return TwoStageSLNR(cell, counted)
+
+
+def test_sets_of_counted_users_share_work_only_where_they_are_nested():
+    given = make_cell(cell(), draw_users(KEY, cell()))
+    regrouped = own_group(given.with_groups(given.split_into(2, 1).groups))
+    schemes = (any_users, all_groups, in_a_plus, generalized_mrt, own_group, adjacent_groups)
+    precodings = [*(scheme(given) for scheme in schemes), regrouped]
+    assert sorted(numbers for numbers, _ in nested(precodings)) == [[0], [4, 2, 1], [5], [6]]
+    for numbers, chain in nested(precodings):
+        assert not np.any(chain.counted[:-1] & ~chain.counted[1:]), numbers
+
+
+@pytest.mark.parametrize("size", [(2, 1), (4, 2)], ids=["few beams", "fewer than users"])
+def test_powers_of_all_precodings_together_equal_each_alone(size):
+    given = make_cell(cell(users=9), draw_users(KEY, cell(users=9)))
+    cells = given.split_into(*size), given.split_into(1, 1), given.split_into(1, 2)
+    schemes = (all_groups, own_group, generalized_mrt, any_users, in_a_plus, adjacent_groups)
+    precodings = [[scheme(split) for scheme in schemes] for split in cells]
+    together = jax.jit(lambda h: powers_of_each(precodings, h))
+    alone = jax.jit(lambda h: [[p.powers(h) for p in of_cell] for of_cell in precodings])
+    h = draw_channels(KEY, channel_factors(given))
+    for found, expected in zip(together(h), alone(h), strict=True):
+        np.testing.assert_allclose(np.stack(found), np.stack(expected), rtol=2e-3, atol=2e-5)
+
+
 def test_kernels_compile_without_lapack():
     given = make_cell(cell(), draw_users(KEY, cell()))
-    precodings = [
-        scheme(given) for scheme in (*SCHEMES, own_group, full_dimension_slnr, full_dimension_zf)
-    ]
-    factors = channel_factors(given)
-    fading = partial(_rate_of_fading, factors=factors, precodings=precodings, keep_axis=True)
+    every = (*SCHEMES, own_group, full_dimension_slnr, full_dimension_zf)
+    fading = partial(_rate_of_fading, cell=given, schemes=every, keep_axis=True)
     schemes = (adjacent_groups, own_group)
     for kernel, argument in (
         (jax.vmap(fading), jax.random.split(KEY, 2)),

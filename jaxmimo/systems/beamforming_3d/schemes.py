@@ -20,7 +20,7 @@ from jaxmimo.rates.deterministic_equivalents import KroneckerCovariances, slnr_p
 from jaxmimo.rates.ergodic import ergodic_rates
 from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
 from jaxmimo.systems.beamforming_3d.cell import Cell
-from jaxmimo.systems.beamforming_3d.two_stage import two_stage_powers
+from jaxmimo.systems.beamforming_3d.two_stage import Chain, two_stage_powers
 from jaxmimo.transceiver.combining import IN_GRAM_FORM, Combiner, mmse_combiner, zf_combiner
 
 
@@ -69,7 +69,8 @@ def adjacent_groups(cell: Cell, *, diagonal: bool = True, wrap: bool = True) -> 
 
 def all_groups(cell: Cell) -> "TwoStageSLNR":
     """SLNR precoding that counts leakage to all other users (16)."""
-    return TwoStageSLNR(cell, jnp.ones((cell.num_users, cell.num_users), bool))
+    counted = jnp.ones((cell.num_users, cell.num_users), bool)
+    return TwoStageSLNR(cell, counted, cell.groups.azimuth_groups + cell.groups.elevation_groups)
 
 
 def generalized_mrt(cell: Cell) -> "FixedPrecoders":
@@ -102,16 +103,25 @@ class TwoStageSLNR(eqx.Module):
     Attributes:
         cell: The cell.
         counted: Entry (u, s) tells whether the precoder of user u counts leakage to user s.
+        reach: How far away counted groups may be: what is counted within less is counted, too. So
+            schemes of different reach share work. None promises nothing.
     """
 
     cell: Cell
     counted: Bool[Array, "users users"]
+    reach: int | None = eqx.field(static=True, default=None)
+
+    def counts_all_of(self, other: "TwoStageSLNR") -> bool:
+        """Whether all that another precoding counts surely counts here, too."""
+        if self.reach is None or other.reach is None:
+            return False
+        return self.cell.groups is other.cell.groups and self.reach > other.reach
 
     def powers(
         self, h: Complex[Array, "users azimuth_antennas elevation_antennas"]
     ) -> Float[Array, "streams users"]:
         """Powers over the noise, eqs. (15)-(17)."""
-        return two_stage_powers(h, self.cell.groups, self.counted[None])[0]
+        return two_stage_powers(h, [Chain(self.cell.groups, self.counted[None])])[0][0]
 
     def powers_in_the_limit(self) -> Float[Array, "streams users"]:
         """Deterministic equivalents of the powers over the noise, Theorem 1."""
@@ -239,7 +249,7 @@ def _within(cell: Cell, reach: int, *, diagonal: bool, wrap: bool) -> TwoStageSL
     azimuth = _steps(groups.azimuth, groups.azimuth_groups, wrap)
     elevation = _steps(groups.elevation, groups.elevation_groups, wrap)
     away = jnp.maximum(azimuth, elevation) if diagonal else azimuth + elevation
-    return TwoStageSLNR(cell, away <= reach)
+    return TwoStageSLNR(cell, away <= reach, reach)
 
 
 def _steps(group: Int[Array, " users"], count: int, wrap: bool) -> Int[Array, "users users"]:

@@ -15,7 +15,6 @@ from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
 from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
 from jaxmimo.systems.beamforming_3d.cell import (
     Cell,
-    ChannelFactors,
     Groups,
     channel_factors,
     draw_channels,
@@ -30,7 +29,7 @@ from jaxmimo.systems.beamforming_3d.schemes import (
     adjacent_groups,
 )
 from jaxmimo.systems.beamforming_3d.system import Beamforming3D, Users, check_groups, draw_users
-from jaxmimo.systems.beamforming_3d.two_stage import two_stage_powers
+from jaxmimo.systems.beamforming_3d.two_stage import Chain, two_stage_powers
 
 
 def _lanes() -> int:
@@ -71,8 +70,8 @@ def sum_rate(
     cell = grouped_cell(system, users, groups)
     sample = Partial(
         _rate_of_fading,
-        factors=channel_factors(cell),
-        precodings=[each(cell) for each in as_schemes(scheme)],
+        cell=cell,
+        schemes=as_schemes(scheme),
         keep_axis=not callable(scheme),
     )
     return monte_carlo(sample, key, realizations, batch_size=batch_size, target_error=target_error)
@@ -263,7 +262,7 @@ def mean_over_fading(
 
     def of_realization(i: Array) -> Array:
         h = draw_channels(jax.random.fold_in(key, i), factors)
-        rates = jnp.stack([sum_rates(of_cell, h) for of_cell in precodings])
+        rates = sum_rates(precodings, h)
         return jnp.where(i < realizations, rates, 0.0)
 
     @jax.checkpoint
@@ -274,33 +273,66 @@ def mean_over_fading(
     return lax.fori_loop(0, chunks, add_chunk, empty) / realizations
 
 
-def _rate_of_fading(
-    key: Array, factors: ChannelFactors, precodings: list[Precoding], keep_axis: bool
-) -> Array:
-    rates = sum_rates(precodings, draw_channels(key, factors))
+def _rate_of_fading(key: Array, cell: Cell, schemes: tuple[Scheme, ...], keep_axis: bool) -> Array:
+    h = draw_channels(key, channel_factors(cell))
+    (rates,) = sum_rates([[scheme(cell) for scheme in schemes]], h)
     return rates if keep_axis else rates[0]
 
 
 def sum_rates(
-    precodings: Sequence[Precoding],
+    precodings: Sequence[Sequence[Precoding]],
     h: Complex[Array, "users azimuth_antennas elevation_antennas"],
-) -> Float[Array, " precodings"]:
-    """Sum rates of several precodings of one cell in one realization, eqs. (26)-(27)."""
+) -> Float[Array, "cells precodings"]:
+    """Sum rates of equally many precodings of every cell in one realization, eqs. (26)-(27)."""
     powers = powers_of_each(precodings, h)
-    return jnp.stack([spectral_efficiency(sinr_of_powers(each)).sum() for each in powers])
+    rates = [spectral_efficiency(sinr_of_powers(each)).sum() for cell in powers for each in cell]
+    return jnp.stack(rates).reshape(len(powers), -1)
 
 
 def powers_of_each(
-    precodings: Sequence[Precoding],
+    precodings: Sequence[Sequence[Precoding]],
     h: Complex[Array, "users azimuth_antennas elevation_antennas"],
-) -> list[Float[Array, "streams users"]]:
-    """Powers over the noise of several precodings of one cell in one realization."""
-    two_stage = [p for p in precodings if isinstance(p, TwoStageSLNR)]
-    if not two_stage:
-        return [precoding.powers(h) for precoding in precodings]
-    counted = jnp.stack([p.counted for p in two_stage])
-    together = iter(two_stage_powers(h, two_stage[0].cell.groups, counted))
-    return [next(together) if isinstance(p, TwoStageSLNR) else p.powers(h) for p in precodings]
+) -> list[list[Float[Array, "streams users"]]]:
+    """Powers over the noise of the precodings of every cell in one realization.
+
+    The cells have the same users and antennas.
+    """
+    chains = [(cell, *chain) for cell, p in enumerate(precodings) for chain in nested(p)]
+    two_stage = two_stage_powers(h, [chain for _, _, chain in chains])
+    powers = {
+        (cell, i): each
+        for (cell, numbers, _), sets in zip(chains, two_stage, strict=True)
+        for i, each in zip(numbers, sets, strict=True)
+    }
+    return [
+        [powers[cell, i] if (cell, i) in powers else p.powers(h) for i, p in enumerate(of_cell)]
+        for cell, of_cell in enumerate(precodings)
+    ]
+
+
+def nested(precodings: Sequence[Precoding]) -> list[tuple[list[int], Chain]]:
+    """Two-stage precodings in chains, each of which counts all that the one before it counts.
+
+    Returns:
+        For every chain the numbers of its precodings, and itself.
+    """
+    two_stage = {i: p for i, p in enumerate(precodings) if isinstance(p, TwoStageSLNR)}
+    chains: list[list[int]] = []
+    for i in sorted(two_stage, key=lambda i: two_stage[i].reach or 0):
+        into = (chain for chain in chains if two_stage[i].counts_all_of(two_stage[chain[-1]]))
+        if (chain := next(into, None)) is None:
+            chains.append([i])
+        else:
+            chain.append(i)
+    return [
+        (
+            chain,
+            Chain(
+                two_stage[chain[0]].cell.groups, jnp.stack([two_stage[i].counted for i in chain])
+            ),
+        )
+        for chain in chains
+    ]
 
 
 def _limit_of_each(precodings: Sequence[Precoding]) -> list[Float[Array, " users"]]:

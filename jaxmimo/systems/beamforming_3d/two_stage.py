@@ -4,82 +4,126 @@ These are `transceiver.precoding.slnr_precoder` for all streams. Matrices come f
 last, where vector instructions run along them, and the sets share what does not depend on them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool, Complex, Float, Int
 
-from jaxmimo.core.small_matrices import (
-    Parts,
-    adjoint_product,
-    batch_stays_last,
-    inverse,
-    sum_of_columns,
-)
-from jaxmimo.core.split import computed_once
+from jaxmimo.core.nested_solves import solve_nested
+from jaxmimo.core.small_matrices import Parts, adjoint_product, batch_stays_last, inverse
 from jaxmimo.systems.beamforming_3d.cell import Groups
 
 
-def two_stage_powers(
-    h: Complex[Array, "users azimuth_antennas elevation_antennas"],
-    groups: Groups,
-    counted: Bool[Array, "sets streams users"],
-) -> Float[Array, "sets streams users"]:
-    """Powers over the noise at which users receive each stream.
+class Chain(eqx.Module):
+    """Sets of counted users of which each holds the one before it, for the streams of a cell.
 
-    Args:
-        h: Beams of the users' channels over the noise.
+    Attributes:
         groups: The users' groups, in whose beams their streams are sent.
         counted: Whether a stream's precoder counts leakage to a user.
+    """
+
+    groups: Groups
+    counted: Bool[Array, "sets streams users"]
+
+    @property
+    def known(self) -> Bool[Array, "sets streams users"]:
+        """Users that count, and the stream's own, who always does."""
+        return self.counted | jnp.eye(self.counted.shape[-1], dtype=bool)[None]
+
+
+def two_stage_powers(
+    h: Complex[Array, "users azimuth_antennas elevation_antennas"], chains: Sequence[Chain]
+) -> list[Float[Array, "sets streams users"]]:
+    """Powers over the noise at which users receive each stream, for the sets of every chain.
 
     References:
         Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
         instantaneous CSIT", 2016, eqs. (15)-(17).
     """
-    seen = _beams_of_groups(h, groups)
-    known = jnp.where(counted, 1.0, jnp.eye(h.shape[0])[None])
-    return (_by_users if h.shape[0] <= seen.shape[-1] else _by_beams)(seen, known)
+    few_beams = [_few_beams(h, chain) for chain in chains]
+    by_users = [chain for chain, few in zip(chains, few_beams, strict=True) if not few]
+    others = iter(_by_users(h, by_users))
+    return [
+        _by_beams(h, chain) if few else next(others)
+        for chain, few in zip(chains, few_beams, strict=True)
+    ]
+
+
+def _few_beams(
+    h: Complex[Array, "users azimuth_antennas elevation_antennas"], chain: Chain
+) -> bool:
+    """Whether Gram matrices of beams, one for each set, take less than that of users for all."""
+    users, groups = h.shape[0], chain.groups
+    beams = (h.shape[1] // groups.azimuth_groups) * (h.shape[2] // groups.elevation_groups)
+    by_beams = len(chain.counted) * (beams**3 + beams**2 * users)
+    return by_beams < users**3 + users**2 * beams
 
 
 def _beams_of_groups(
-    h: Complex[Array, "users azimuth_antennas elevation_antennas"], groups: Groups
+    h: Complex[Array, "users azimuth_antennas elevation_antennas"],
+    groups: Groups,
+    order: Int[Array, "streams users"],
 ) -> Complex[Array, "streams users beams"]:
-    """All users' channels in the beams that send each stream."""
-    users = h.shape[0]
-    azimuth_beams = h.shape[1] // groups.azimuth_groups
-    elevation_beams = h.shape[2] // groups.elevation_groups
+    """All users' channels, in an order of each stream, in the beams that send the stream."""
+    size = (1, h.shape[1] // groups.azimuth_groups, h.shape[2] // groups.elevation_groups)
 
-    def of_stream(azimuth: Array, elevation: Array) -> Array:
-        start = (jnp.zeros_like(azimuth), azimuth * azimuth_beams, elevation * elevation_beams)
-        block = lax.dynamic_slice(h, start, (users, azimuth_beams, elevation_beams))
-        return block.reshape(users, -1)
+    def of_user(user: Array, azimuth: Array, elevation: Array) -> Array:
+        start = (user.astype(azimuth.dtype), azimuth * size[1], elevation * size[2])
+        return lax.dynamic_slice(h, start, size).reshape(-1)
 
-    return jax.vmap(of_stream)(groups.azimuth, groups.elevation)
+    of_users = jax.vmap(of_user, (0, None, None))
+    return jax.vmap(of_users)(order, groups.azimuth, groups.elevation)
 
 
 def _by_users(
-    seen: Complex[Array, "streams users beams"], known: Float[Array, "sets streams users"]
-) -> Float[Array, "sets streams users"]:
-    """Through Gram matrices of the users."""
-    users, always = seen.shape[1], known[0, 0, 0] >= 0
+    h: Complex[Array, "users azimuth_antennas elevation_antennas"], chains: Sequence[Chain]
+) -> list[Float[Array, "sets streams users"]]:
+    """Through Gram matrices of the users, those of equally long chains side by side."""
+    powers: dict[int, Array] = {}
+    lengths = [len(chain.counted) for chain in chains]
+    for length in set(lengths):
+        alike = [i for i in range(len(chains)) if lengths[i] == length]
+        orders = [_order(chains[i]) for i in alike]
+        grams = [_gram(h, chains[i].groups, order) for i, order in zip(alike, orders, strict=True)]
+        sizes = [chains[i].known.sum(-1).astype(h.real.dtype)[None] for i in alike]
+        found = _powers_by_users((Parts.joined(*grams, axis=2), jnp.concatenate(sizes, 2)))
+        for i, order, each in zip(alike, orders, jnp.split(found, len(alike), 2), strict=True):
+            by_place = jnp.transpose(each, (1, 2, 0))
+            powers[i] = jnp.take_along_axis(by_place, jnp.argsort(order)[None], -1)
+    return [powers[i] for i in range(len(chains))]
+
+
+def _order(chain: Chain) -> Int[Array, "streams users"]:
+    """Users in an order that makes every set the first few of them, and each stream's own first."""
+    users = chain.counted.shape[-1]
+    sets_without = jnp.sum(~chain.counted, 0)
+    return jnp.argsort(jnp.where(jnp.eye(users, dtype=bool), -1, sets_without))
+
+
+def _gram(
+    h: Complex[Array, "users azimuth_antennas elevation_antennas"],
+    groups: Groups,
+    order: Int[Array, "streams users"],
+) -> Parts:
+    """Products of all users' channels in the beams of each stream, (users, users, streams)."""
+    seen, users = _beams_of_groups(h, groups, order), h.shape[0]
     left = jnp.concatenate([seen.real, seen.imag], axis=2)
     turned = jnp.concatenate([seen.imag, -seen.real], axis=2)
     right = jnp.concatenate([left, turned], axis=1)
     products = jnp.einsum("sub,svb->uvs", left, right, precision="highest")
-    products = computed_once(products, always)
-    gram = Parts(products[:, :users], products[:, users:])
-    known = jnp.moveaxis(known, 2, 0)
-    own = jnp.eye(seen.shape[1])[:, None]
-    return jnp.transpose(_powers_by_users((gram, known, own)), (1, 2, 0))
+    return Parts(products[:, :users], products[:, users:])
 
 
 def _by_beams(
-    seen: Complex[Array, "streams users beams"], known: Float[Array, "sets streams users"]
+    h: Complex[Array, "users azimuth_antennas elevation_antennas"], chain: Chain
 ) -> Float[Array, "sets streams users"]:
     """Through Gram matrices of the beams, where these are fewer."""
+    users, known = h.shape[0], chain.known
+    seen = _beams_of_groups(h, chain.groups, jnp.tile(jnp.arange(users), (users, 1)))
     weighted = known[..., None] * seen[None]
     gram = jnp.einsum("csua,sub->abcs", weighted, seen.conj(), precision="highest")
     own = jnp.diagonal(seen)[:, None, None]
@@ -90,15 +134,12 @@ def _by_beams(
 
 
 def _powers_of_users(
-    streams: tuple[Parts, Float[Array, "users sets *streams"], Float[Array, "users 1 *streams"]],
+    streams: tuple[Parts, Float[Array, "1 sets *streams"]],
 ) -> Float[Array, "users sets streams"]:
-    r"""With the Gram matrix A of users: gains are $A w$, with $w = (I + A_{CC})^{-1} e_u$."""
-    gram, known, own = streams
-    # Masked as a whole, the Gram matrix is one for all sets of users.
-    masked = gram[:, :, None] * (known[:, None] * known[None])
-    solution = inverse(_plus_identity(masked))
-    weights = Parts(*(sum_of_columns(part * own[None]) for part in (solution.real, solution.imag)))
-    weights = weights * known
+    r"""With the Gram matrix A of users: gains are $A w$, with $w = (I + A_{CC})^{-1} e_1$."""
+    gram, sizes = streams
+    first = jnp.zeros((gram.shape[0], *sizes.shape[1:])).at[0].set(1.0)
+    weights = solve_nested(_plus_identity(gram), sizes, Parts(first, jnp.zeros_like(first)))
     gains = adjoint_product(gram[:, :, None], weights[:, None])[:, 0]
     norms = (weights.conj() * gains).real.sum(0)
     heard = norms > 0

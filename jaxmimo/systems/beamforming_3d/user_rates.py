@@ -9,13 +9,8 @@ from jaxtyping import Key
 
 from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
 from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
-from jaxmimo.systems.beamforming_3d.cell import (
-    ChannelFactors,
-    Groups,
-    channel_factors,
-    draw_channels,
-)
-from jaxmimo.systems.beamforming_3d.schemes import Precoding, Scheme, adjacent_groups
+from jaxmimo.systems.beamforming_3d.cell import Cell, Groups, channel_factors, draw_channels
+from jaxmimo.systems.beamforming_3d.schemes import Scheme, adjacent_groups
 from jaxmimo.systems.beamforming_3d.simulation import as_schemes, grouped_cell, powers_of_each
 from jaxmimo.systems.beamforming_3d.system import Beamforming3D, Users
 
@@ -54,17 +49,15 @@ def user_rates(
     cell = grouped_cell(system, users, groups)
     sample = Partial(
         _rates_of_fading,
-        factors=channel_factors(cell),
-        precodings=[each(cell) for each in as_schemes(scheme)],
+        cell=cell,
+        schemes=as_schemes(scheme),
         keep_axis=not callable(scheme),
     )
     return monte_carlo(sample, key, realizations, batch_size=batch_size)
 
 
-def _rates_of_fading(
-    key: Array, factors: ChannelFactors, precodings: list[Precoding], keep_axis: bool
-) -> Array:
-    h = draw_channels(key, factors)
-    powers = powers_of_each(precodings, h)
+def _rates_of_fading(key: Array, cell: Cell, schemes: tuple[Scheme, ...], keep_axis: bool) -> Array:
+    h = draw_channels(key, channel_factors(cell))
+    (powers,) = powers_of_each([[scheme(cell) for scheme in schemes]], h)
     rates = jnp.stack([spectral_efficiency(sinr_of_powers(each)) for each in powers])
     return rates if keep_axis else rates[0]
