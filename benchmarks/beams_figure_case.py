@@ -158,7 +158,7 @@ def _cheapest_precoders(
     through_users = {
         "gram": fastest(f"gram {beams}", f"gram products {beams}"),
         "solve": fastest(f"eliminate {users}", f"sweep {users}"),
-        "gains": sets * best[f"gains {users}"],
+        "gains": 0.0,  # what the sweep leaves in the other rows
     }
     if beams >= users:
         return through_users
@@ -204,8 +204,7 @@ def _floor_contenders(network: BeamsNetwork, batch: int) -> dict[str, Contender]
         "random": contender(draw, jax.random.key(1)),
         "synthesis": contender(synthesis, white),
     }
-    gains = contender(multiply, _ones(users, users, lanes), _ones(users, 1, lanes))
-    contenders |= {f"gains {users}": gains, **_solutions(contender, users, lanes)}
+    contenders |= _solutions(contender, users, lanes)
     for beams in (_beams(network, groups) for groups in network.azimuth_groups):
         seen = _ones(beams, users, lanes)
         contenders[f"gram {beams}"] = contender(multiply, seen, seen)

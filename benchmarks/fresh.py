@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -57,14 +58,41 @@ def run_fresh(
     return json.loads(finished.stdout.splitlines()[-1])
 
 
-def compile_seconds(name: str, realizations: int = 64) -> tuple[float, float]:
-    """Time that a workload's first run takes beyond its second: cold, and from a warm cache [s].
+@dataclass(frozen=True)
+class FreshRuns:
+    """Runs of a workload in processes of their own, of which the first compiles.
 
-    Tracing is part of both.
+    Attributes:
+        compile_cold_s: Time that the first run takes beyond its second; tracing is part of it [s].
+        compile_cached_s: The same with the cache that it has filled [s].
+        run_s: A longer run without compilation, by difference [s].
+        peak_bytes: Peak memory of the run that compiles, or of the longer one, which loads.
+    """
+
+    compile_cold_s: float
+    compile_cached_s: float
+    run_s: float
+    peak_bytes: float
+
+
+def fresh_runs(name: str, few: int, many: int) -> FreshRuns:
+    """Run a workload cold, from the cache, and longer.
+
+    Args:
+        name: A key of `workloads.WORKLOADS`.
+        few: Realizations of the first runs.
+        many: Of the longer one.
     """
     with tempfile.TemporaryDirectory() as cache:
-        cold, cached = (run_fresh(name, realizations, cache) for _ in range(2))
-    return cold["first_s"] - cold["second_s"], cached["first_s"] - cached["second_s"]
+        cold, cached = (run_fresh(name, few, cache) for _ in range(2))
+        longer = run_fresh(name, many, cache, times=1)
+    compile_cached = cached["first_s"] - cached["second_s"]
+    return FreshRuns(
+        compile_cold_s=cold["first_s"] - cold["second_s"],
+        compile_cached_s=compile_cached,
+        run_s=longer["first_s"] - compile_cached,
+        peak_bytes=max(cold["peak_bytes"], longer["peak_bytes"]),
+    )
 
 
 def peak_bytes(name: str, realizations: int) -> float:

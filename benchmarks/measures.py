@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.fresh import compile_seconds, peak_bytes
+from benchmarks.fresh import fresh_runs
 from benchmarks.timing import Contender, Timing
 from benchmarks.workloads import Workload
 
@@ -40,6 +40,8 @@ class Effort:
 
 
 QUICK = Effort()
+BRIEF = Effort(realizations=8192, drops_at_once=64, memory_figure=(10**3, 10**5))
+"""Long runs of jaxmimo, short ones of NumPy: for accelerators, which are lent by the minute."""
 FULL = Effort(
     realizations=8192,
     numpy_realizations=1024,
@@ -67,11 +69,11 @@ def fresh_measures(name: str, effort: Effort, realizations: int) -> dict[str, fl
     """Compile times and peak memory of fresh processes, if these are wanted."""
     if not effort.fresh:
         return {}
-    cold, cached = compile_seconds(name)
+    runs = fresh_runs(name, 64, realizations)
     return {
-        "compile_cold_s": cold,
-        "compile_cached_s": cached,
-        "peak_bytes": peak_bytes(name, realizations),
+        "compile_cold_s": runs.compile_cold_s,
+        "compile_cached_s": runs.compile_cached_s,
+        "peak_bytes": runs.peak_bytes,
     }
 
 

@@ -6,7 +6,7 @@ beyond compilation.
 
 from functools import partial
 
-from benchmarks.fresh import compile_seconds, run_fresh
+from benchmarks.fresh import fresh_runs
 from benchmarks.measures import Effort
 from benchmarks.report import Row
 from jaxmimo.studies import STUDIES
@@ -19,17 +19,15 @@ def study_case(effort: Effort, name: str) -> Row:
     """Compile times of a study, and its default run."""
     if not effort.fresh:
         return Row(case=f"study-{name}")
-    cold, cached = compile_seconds(f"study-{name}", FEW)
     count = STUDIES[name].realizations
-    run = run_fresh(f"study-{name}", count, times=1)
-    steady = run["first_s"] - cold
+    runs = fresh_runs(f"study-{name}", FEW, count)
     return Row(
         case=f"study-{name}",
-        compile_cold_s=cold,
-        compile_cached_s=cached,
-        steady_s=steady,
-        realizations_per_s=count / steady,
-        peak_bytes=run["peak_bytes"],
+        compile_cold_s=runs.compile_cold_s,
+        compile_cached_s=runs.compile_cached_s,
+        steady_s=runs.run_s,
+        realizations_per_s=count / runs.run_s,
+        peak_bytes=runs.peak_bytes,
         further={"realizations": count},
     )
 
