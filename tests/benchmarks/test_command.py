@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: which cases it measures and how far it gets in the minutes it is given."""
+"""`python -m benchmarks`: which cases it measures, and what it does with the minutes given."""
 
 import json
 
