@@ -8,6 +8,7 @@ from benchmarks.beams_figure_case import beams_groups
 from benchmarks.ceilings import ceilings
 from benchmarks.engine_cases import engine_decades, engine_devices, engine_overhead, memory
 from benchmarks.gradient_cases import gradients
+from benchmarks.import_case import imports
 from benchmarks.iqi_cases import iqi_aps, iqi_aps_large, iqi_mismatch
 from benchmarks.measures import Effort
 from benchmarks.report import Row
@@ -20,6 +21,7 @@ Case = Callable[[Effort], Row]
 
 HEADLINES: dict[str, Case] = {
     "ceilings": ceilings,
+    "import": imports,
     "iqi-aps": iqi_aps,
     "rician-se": rician_se,
     "beams-groups": beams_groups,

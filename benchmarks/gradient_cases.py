@@ -33,7 +33,7 @@ def gradients(effort: Effort) -> Row:
     contenders = {}
     for system, (function, point) in _functions(effort).items():
         value, both = jax.jit(function), jax.jit(jax.value_and_grad(function))
-        _check(system, function, both, point)
+        _check(system, value, both, point)
         contenders[system] = _contender(value, point)
         contenders[f"{system}, gradient"] = _contender(both, point)
     timings = in_turn(contenders, effort.repeats)
@@ -86,11 +86,11 @@ def _functions(effort: Effort) -> dict[str, tuple[Function, Array]]:
     }
 
 
-def _check(system: str, function: Function, both: Function, point: Array) -> None:
+def _check(system: str, value: Function, both: Function, point: Array) -> None:
     """Raise unless the slope along the point agrees with a finite difference."""
     step = 0.02
     slope = float(jnp.sum(both(point)[1] * point))
-    ends = [float(function(point * (1.0 + sign * step))) for sign in (1.0, -1.0)]
+    ends = [float(value(point * (1.0 + sign * step))) for sign in (1.0, -1.0)]
     difference = (ends[0] - ends[1]) / (2 * step)
     if not np.isclose(slope, difference, rtol=0.05):
         raise AssertionError(f"gradient of {system}: slope {slope}, difference {difference}")

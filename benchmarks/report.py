@@ -95,6 +95,7 @@ GOALS = (
     *_numpy_goals("beams-groups", 3, 4, 40),
     *_numpy_goals("wideband-se", 4, 4, 40),
     Goal("iqi-aps", "ratio_curve_to_largest", 1.5, at_most=True),
+    Goal("import", "all_names_s", 1, at_most=True),
     Goal("gradients", "ratio_most", 4, at_most=True),
     Goal("beams-equivalent", "ratio_least", 1),
     Goal("wideband-response", "ratio_to_small_products", 3, at_most=True),

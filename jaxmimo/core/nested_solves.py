@@ -5,6 +5,7 @@ several sizes cost one inverse between them, not one each. Matrix axes come firs
 last, as in `small_matrices`.
 """
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float
@@ -20,10 +21,11 @@ from jaxmimo.core.small_matrices import (
 )
 
 
+@jax.custom_jvp
 def solve_nested(a: Parts, sizes: Float[Array, "1 blocks *batch"], b: Parts) -> Parts:
     r"""Solve $A_m x = b$ in leading blocks of m rows and columns, for several m.
 
-    It is differentiable in matrices and right-hand sides, at the cost of one more sweep.
+    A gradient in matrices and right-hand sides takes one more sweep.
 
     Args:
         a: Hermitian positive definite matrices (n, n, *batch); `inverse` tells of singular ones.
@@ -33,15 +35,28 @@ def solve_nested(a: Parts, sizes: Float[Array, "1 blocks *batch"], b: Parts) -> 
     Returns:
         Solutions (n, blocks, *batch), which below their block are the right-hand side.
     """
-    inside = _inside(b, sizes).astype(b.real.dtype)
+    return _by_sweep((a, sizes, b))
 
-    def product(x: Parts) -> Parts:
+
+@solve_nested.defjvp
+def _solve_nested_jvp(
+    primals: tuple[Parts, Array, Parts], tangents: tuple[Parts, Array, Parts]
+) -> tuple[Parts, Parts]:
+    (a, sizes, b), (a_change, _, b_change) = primals, tangents
+    inside, x = _inside(b, sizes).astype(b.real.dtype), solve_nested(a, sizes, b)
+
+    def product(a: Parts, x: Parts) -> Parts:
         of_block = adjoint_product(a[:, :, None], (x * inside)[:, None])[:, 0]
         return of_block * inside + x * (1.0 - inside)
 
-    return lax.custom_linear_solve(
-        product, b, lambda _, b: _by_sweep((a, sizes, b)), symmetric=True
+    _, moved = jax.jvp(lambda a: product(a, x), (a,), (a_change,))
+    change = lax.custom_linear_solve(  # unlike the sweep it has a transpose
+        lambda x: product(a, x),
+        b_change - moved,
+        lambda _, b: _by_sweep((a, sizes, b)),
+        symmetric=True,
     )
+    return x, change
 
 
 def _swept(systems: tuple[Parts, Float[Array, "1 blocks batch"], Parts]) -> Parts:
