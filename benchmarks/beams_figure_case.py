@@ -25,9 +25,8 @@ from benchmarks.report import Row
 from benchmarks.timing import Contender, in_turn, side_by_side
 from benchmarks.workloads import beams_figure
 from jaxmimo import beamforming_3d as b3
-from jaxmimo.core.randomness import split_complex_normal
-from jaxmimo.core.small_matrices import Parts, adjoint_product, cholesky, inverse
-from jaxmimo.systems.beamforming_3d.cell import factor_ranks
+from jaxmimo.core.small_matrices import Parts, adjoint_product, inverse
+from jaxmimo.systems.beamforming_3d.cell import ChannelFactors, draw_channels, factor_ranks
 
 BASELINES: dict[str, Baseline] = {
     "shared": numpy_beams_figure.shared,
@@ -130,11 +129,11 @@ def _over_drops(
 
 
 def _floor_microseconds(network: BeamsNetwork, repeats: int) -> dict[str, float]:
-    """Draws, matrix products and solutions of the figure, each at its best speed here.
+    """Channels, matrix products and solutions of the figure, each at its best speed here.
 
     Precoders through Gram matrices of users cost one factorization for all sets of counted users,
-    which are nested; through those of beams one for each set. The faster way counts, and so does
-    the faster of elimination and the sweep operator. Substitutions, norms and rates are left out.
+    which are nested; through those of beams one for each set. The faster way counts. Factors are
+    inverses by the sweep operator, the fastest there is here. Norms and rates are left out.
     """
     best: dict[str, float] = {}
     for batch in (2, 8):
@@ -142,7 +141,7 @@ def _floor_microseconds(network: BeamsNetwork, repeats: int) -> dict[str, float]
             best[part] = min(best.get(part, np.inf), timing.microseconds)
     ways = [_cheapest_precoders(network, best, _beams(network, g)) for g in network.azimuth_groups]
     precoders = {part: sum(way[part] for way in ways) for part in ways[0]}
-    floor = {"random": best["random"], "synthesis": best["synthesis"], **precoders}
+    floor = {"channels": best["channels"], **precoders}
     return {f"floor_{part}_us": us for part, us in floor.items()}
 
 
@@ -152,19 +151,16 @@ def _cheapest_precoders(
     """Parts of the precoders of a point, through users or, where these are fewer, beams."""
     sets, users = len(TWO_STAGE), network.users
 
-    def fastest(*names: str) -> float:
-        return min(best[name] for name in names)
-
     through_users = {
-        "gram": fastest(f"gram {beams}", f"gram products {beams}"),
-        "solve": fastest(f"eliminate {users}", f"sweep {users}"),
+        "gram": min(best[f"gram {beams}"], best[f"gram products {beams}"]),
+        "solve": best[f"solve {users}"],
         "gains": 0.0,  # what the sweep leaves in the other rows
     }
     if beams >= users:
         return through_users
     through_beams = {
         "gram": sets * best[f"gram of beams {beams}"],
-        "solve": sets * fastest(f"eliminate {beams}", f"sweep {beams}"),
+        "solve": sets * best[f"solve {beams}"],
         "gains": sets * best[f"gains {beams}"],
     }
     return min(through_users, through_beams, key=lambda way: sum(way.values()))
@@ -176,63 +172,50 @@ def _beams(network: BeamsNetwork, azimuth_groups: int) -> int:
     return across * (network.elevation_antennas // network.elevation_groups)
 
 
+_CALLS = 16
+
+
 def _floor_contenders(network: BeamsNetwork, batch: int) -> dict[str, Contender]:
     """The parts for all streams of `batch` realizations of a point of the figure."""
     users, lanes = network.users, network.users * batch
     ranks = factor_ranks(network.system(network.azimuth_groups[0]))
-    shape = (users, ranks[0], batch, ranks[1])
-    draw = jax.jit(lambda key: split_complex_normal(key, shape))
-    white = draw(jax.random.key(0))
-    azimuth = jnp.ones((users, network.azimuth_antennas, ranks[0]))
-    elevation = jnp.ones((users, network.elevation_antennas, ranks[1]))
+    factors = ChannelFactors(
+        jnp.ones((users, network.azimuth_antennas, ranks[0])),
+        jnp.ones((users, network.elevation_antennas, ranks[1])),
+    )
 
-    @jax.jit
-    def synthesis(white: Array) -> Array:
-        rows = jnp.einsum("kpm,kmbcn->kpbcn", azimuth, white, precision="highest")
-        return jnp.einsum("kpbcn,kqn->kpbcq", rows, elevation, precision="highest")
+    def channels(keys: Array) -> Array:
+        return jax.vmap(lambda key: draw_channels(key, factors))(keys)
 
-    multiply = jax.jit(adjoint_product)
-    products = jax.jit(lambda a, b: jnp.einsum("lub,lvb->luv", a, b, precision="highest"))
+    def products(a: Array, b: Array) -> Array:
+        return jnp.einsum("lub,lvb->luv", a, b, precision="highest")
 
-    def contender(function: Callable[..., object], *arguments: object, chain: int = 1) -> Contender:
-        def call() -> object:
-            return jax.block_until_ready(function(*arguments))
+    def contender(function: Callable[..., object], *arguments: object) -> Contender:
+        """Many calls in one program, as the kernel has them: starting programs does not count."""
+        many = jax.tree.map(lambda leaf: jnp.stack([leaf] * _CALLS), arguments)
+        run = jax.jit(lambda many: lax.map(lambda each: function(*each), many))
+        return side_by_side(lambda: jax.block_until_ready(run(many)), _CALLS * batch, calls=2)
 
-        return side_by_side(call, chain * batch, calls=4)
-
-    contenders = {
-        "random": contender(draw, jax.random.key(1)),
-        "synthesis": contender(synthesis, white),
-    }
-    contenders |= _solutions(contender, users, lanes)
+    contenders = {"channels": contender(channels, jax.random.split(jax.random.key(0), batch))}
+    contenders |= {f"solve {users}": contender(inverse, _units(users, lanes))}
     for beams in (_beams(network, groups) for groups in network.azimuth_groups):
         seen = _ones(beams, users, lanes)
-        contenders[f"gram {beams}"] = contender(multiply, seen, seen)
+        contenders[f"gram {beams}"] = contender(adjoint_product, seen, seen)
         rows = jnp.ones((lanes, users, 2 * beams))
         contenders[f"gram products {beams}"] = contender(
             products, rows, jnp.concatenate([rows, rows], 1)
         )
         if beams < users:
             turned, own = _ones(users, beams, lanes), _ones(beams, 1, lanes)
-            contenders[f"gram of beams {beams}"] = contender(multiply, turned, turned)
-            contenders[f"gains {beams}"] = contender(multiply, seen, own)
-            contenders |= _solutions(contender, beams, lanes)
+            contenders[f"gram of beams {beams}"] = contender(adjoint_product, turned, turned)
+            contenders[f"gains {beams}"] = contender(adjoint_product, seen, own)
+            contenders[f"solve {beams}"] = contender(inverse, _units(beams, lanes))
     return contenders
 
 
-def _solutions(contender: Callable[..., Contender], size: int, lanes: int) -> dict[str, Contender]:
-    """Factorizations and inverses, in chains, so that starting programs does not count."""
-    chain = 4
+def _units(size: int, lanes: int) -> Parts:
     identity = jnp.broadcast_to(jnp.eye(size)[..., None], (size, size, lanes))
-    unit = Parts(identity, jnp.zeros_like(identity))  # stays itself along a chain
-
-    def chained(function: Callable[[Parts], Parts]) -> Callable[[Parts], Parts]:
-        return jax.jit(lambda a: lax.fori_loop(0, chain, lambda _, b: function(b), a))
-
-    return {
-        f"eliminate {size}": contender(chained(cholesky), unit, chain=chain),
-        f"sweep {size}": contender(chained(inverse), unit, chain=chain),
-    }
+    return Parts(identity, jnp.zeros_like(identity))
 
 
 def _ones(rows: int, columns: int, lanes: int) -> Parts:
