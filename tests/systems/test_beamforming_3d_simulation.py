@@ -29,10 +29,10 @@ from jaxmimo.systems.beamforming_3d import (
     sum_rate,
 )
 from jaxmimo.systems.beamforming_3d.cell import channel_factors, draw_channels
+from jaxmimo.systems.beamforming_3d.schemes import nested
 from jaxmimo.systems.beamforming_3d.simulation import (
     _limit_of_cell,
     _rate_of_fading,
-    nested,
     powers_of_each,
 )
 
@@ -264,11 +264,15 @@ def any_users(cell):
     return TwoStageSLNR(cell, counted)
 
 
+def regrouped(cell):
+    """As `own_group`, in groups of its own."""
+    return own_group(cell.with_groups(cell.split_into(2, 1).groups))
+
+
 def test_sets_of_counted_users_share_work_only_where_they_are_nested():
     given = make_cell(cell(), draw_users(KEY, cell()))
-    regrouped = own_group(given.with_groups(given.split_into(2, 1).groups))
     schemes = (any_users, all_groups, in_a_plus, generalized_mrt, own_group, adjacent_groups)
-    precodings = [*(scheme(given) for scheme in schemes), regrouped]
+    precodings = [scheme(given) for scheme in (*schemes, regrouped)]
     assert sorted(numbers for numbers, _ in nested(precodings)) == [[0], [4, 2, 1], [5], [6]]
     for numbers, chain in nested(precodings):
         assert not np.any(chain.counted[:-1] & ~chain.counted[1:]), numbers
@@ -278,7 +282,8 @@ def test_sets_of_counted_users_share_work_only_where_they_are_nested():
 def test_powers_of_all_precodings_together_equal_each_alone(size):
     given = make_cell(cell(users=9), draw_users(KEY, cell(users=9)))
     cells = given.split_into(*size), given.split_into(1, 1), given.split_into(1, 2)
-    schemes = (all_groups, own_group, generalized_mrt, any_users, in_a_plus, adjacent_groups)
+    two_stage = (all_groups, own_group, any_users, in_a_plus, adjacent_groups, regrouped)
+    schemes = (*two_stage, generalized_mrt)
     precodings = [[scheme(split) for scheme in schemes] for split in cells]
     together = jax.jit(lambda h: powers_of_each(precodings, h))
     alone = jax.jit(lambda h: [[p.powers(h) for p in of_cell] for of_cell in precodings])

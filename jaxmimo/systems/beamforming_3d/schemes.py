@@ -5,7 +5,7 @@ statistics only. What it returns is the stage that knows the fading, too, or nee
 your own is one more such function; `TwoStageSLNR` counts leakage to any set of users.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import equinox as eqx
@@ -138,6 +138,28 @@ class TwoStageSLNR(eqx.Module):
     def rates_by_shares(self) -> Partial:
         """Theorem 1 as a function of the shares (users,) that the streams have of the power."""
         return Partial(_rates_of_shares, self.powers_in_the_limit())
+
+
+def nested(precodings: Sequence[Precoding]) -> list[tuple[list[int], Chain]]:
+    """Two-stage precodings in chains, each of which counts all that the one before it counts.
+
+    Returns:
+        For every chain the numbers of its precodings, and itself.
+    """
+    two_stage = {i: p for i, p in enumerate(precodings) if isinstance(p, TwoStageSLNR)}
+    chains: list[list[int]] = []
+    for i in sorted(two_stage, key=lambda i: two_stage[i].reach or 0):
+        into = (chain for chain in chains if two_stage[i].counts_all_of(two_stage[chain[-1]]))
+        if (chain := next(into, None)) is None:
+            chains.append([i])
+        else:
+            chain.append(i)
+
+    def of(numbers: list[int]) -> Chain:
+        members = [two_stage[i] for i in numbers]
+        return Chain(members[0].cell.groups, jnp.stack([p.counted for p in members]))
+
+    return [(numbers, of(numbers)) for numbers in chains]
 
 
 class FixedPrecoders(eqx.Module):

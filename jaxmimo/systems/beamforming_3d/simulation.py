@@ -27,9 +27,10 @@ from jaxmimo.systems.beamforming_3d.schemes import (
     Scheme,
     TwoStageSLNR,
     adjacent_groups,
+    nested,
 )
 from jaxmimo.systems.beamforming_3d.system import Beamforming3D, Users, check_groups, draw_users
-from jaxmimo.systems.beamforming_3d.two_stage import Chain, two_stage_powers
+from jaxmimo.systems.beamforming_3d.two_stage import two_stage_powers
 
 
 def _lanes() -> int:
@@ -307,31 +308,6 @@ def powers_of_each(
     return [
         [powers[cell, i] if (cell, i) in powers else p.powers(h) for i, p in enumerate(of_cell)]
         for cell, of_cell in enumerate(precodings)
-    ]
-
-
-def nested(precodings: Sequence[Precoding]) -> list[tuple[list[int], Chain]]:
-    """Two-stage precodings in chains, each of which counts all that the one before it counts.
-
-    Returns:
-        For every chain the numbers of its precodings, and itself.
-    """
-    two_stage = {i: p for i, p in enumerate(precodings) if isinstance(p, TwoStageSLNR)}
-    chains: list[list[int]] = []
-    for i in sorted(two_stage, key=lambda i: two_stage[i].reach or 0):
-        into = (chain for chain in chains if two_stage[i].counts_all_of(two_stage[chain[-1]]))
-        if (chain := next(into, None)) is None:
-            chains.append([i])
-        else:
-            chain.append(i)
-    return [
-        (
-            chain,
-            Chain(
-                two_stage[chain[0]].cell.groups, jnp.stack([two_stage[i].counted for i in chain])
-            ),
-        )
-        for chain in chains
     ]
 
 
