@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import fastest_numpy
-from jaxmimo.simulation.results import atomic_path
+from jaxmimo.core.files import atomic_path
 
 _ROOT = Path(__file__).resolve().parent.parent
 README = _ROOT / "README.md"

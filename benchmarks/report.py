@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from rich.console import Console
 from rich.table import Table
 
+from jaxmimo.core.files import atomic_path
 from jaxmimo.simulation.batches import usable_cores
-from jaxmimo.simulation.results import atomic_path, versions
+from jaxmimo.simulation.results import versions
 
 
 @dataclass(frozen=True, kw_only=True)

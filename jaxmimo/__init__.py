@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         wideband_mmwave,
     )
     from jaxmimo.channel.correlation import local_scattering_covariance, one_ring_covariance
+    from jaxmimo.core.programs import programs_kept_in
     from jaxmimo.core.randomness import complex_normal
     from jaxmimo.rates.metrics import condition_number, vector_correlation
     from jaxmimo.rates.sinr import uplink_sinr
@@ -48,6 +49,7 @@ _HOMES = {
     "monte_carlo": "jaxmimo.simulation.monte_carlo",
     "mr_combiner": "jaxmimo.transceiver.combining",
     "one_ring_covariance": "jaxmimo.channel.correlation",
+    "programs_kept_in": "jaxmimo.core.programs",
     "sweep": "jaxmimo.simulation.sweep",
     "uplink_sinr": "jaxmimo.rates.sinr",
     "vector_correlation": "jaxmimo.rates.metrics",
@@ -81,6 +83,7 @@ __all__ = [
     "mr_combiner",
     "one_ring_covariance",
     "pathloss",
+    "programs_kept_in",
     "sweep",
     "tuning",
     "uplink_sinr",

@@ -17,6 +17,7 @@ from jaxtyping import Complex, Float, Key
 
 from jaxmimo.channel.antennas import check_antennas, progressive_delay, ula_steering
 from jaxmimo.core.checks import integer, is_traced, real_array, require
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.randomness import uniform
 from jaxmimo.core.sinc import sinc
 
@@ -264,7 +265,7 @@ def _bessel_tables(phases: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
     return table[:, 0::2], table[:, 1::2]
 
 
-@eqx.filter_jit
+@kept_jit
 def _series(
     even: Float[Array, "phases half"],
     odd: Float[Array, "phases half"],

@@ -1,4 +1,4 @@
-"""The folder of compiled kernels, shared by all runs of the command."""
+"""The folder of kernels, as compiled and as traced, shared by all runs of the command."""
 
 import os
 from pathlib import Path
@@ -10,11 +10,16 @@ VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
 
 def folder() -> Path:
-    """Where compiled kernels are kept between runs."""
+    """Where kernels are kept between runs."""
     if chosen := os.environ.get(VARIABLE):
         return Path(chosen)
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(user) / "jaxmimo" / "kernels"
+
+
+def traces() -> Path:
+    """Where they are kept as traced, so that what was compiled is found without tracing."""
+    return folder() / "traces"
 
 
 def size() -> int:
@@ -26,5 +31,5 @@ def enable() -> None:
     """Keep compiled kernels on disk; the command does so, the library never."""
     if not os.environ.get(VARIABLE):
         jax.config.update("jax_compilation_cache_dir", str(folder()))
-        # By default only kernels that took a second or more are kept.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        # By default only kernels that took a second or more are kept; to load is always faster.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -20,6 +20,7 @@ from jaxmimo.cli.display import make_console, print_result, progress_display
 from jaxmimo.cli.parsing import parse
 from jaxmimo.cli.profile import profiled
 from jaxmimo.core.checks import require
+from jaxmimo.core.programs import programs_kept_in
 from jaxmimo.plotting import save_figure
 from jaxmimo.simulation.checkpoint import Checkpoint
 from jaxmimo.simulation.results import provenance, save_result
@@ -102,6 +103,7 @@ def _run(study: Study, args: Sequence[str], verb: str) -> None:
     trace = folder / f"{name}.profile"
     try:
         with (
+            programs_kept_in(cache.traces()),
             profiled(trace) if flags.run.profile else nullcontext() as profile,
             progress_display(console) as progress,
         ):

@@ -17,8 +17,9 @@ import numpy as np
 from jax.experimental.multihost_utils import broadcast_one_to_all
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.files import atomic_path
 from jaxmimo.simulation.model import Model
-from jaxmimo.simulation.results import atomic_path, versions
+from jaxmimo.simulation.results import versions
 from jaxmimo.simulation.tally import Tally
 
 FORMAT = 1

@@ -26,11 +26,11 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
+from jaxmimo.core.programs import compiled
 from jaxmimo.simulation.batches import (
     available_bytes,
     batch_that_fits,
     power_of_two,
-    promising_batch,
     usable_cores,
 )
 from jaxmimo.simulation.block_sums import block_sums, non_finite
@@ -132,7 +132,7 @@ class Kernel:
         alone = len(self._devices) == 1
         everywhere = self._devices[0] if alone else NamedSharding(self._mesh, P())
         self._shared = eqx.combine(jax.device_put(arrays, everywhere), static)
-        self._batch = power_of_two(batch_size or promising_batch(model.jaxpr))
+        self._batch = power_of_two(batch_size or model.promising_batch)
         self._batch_is_chosen = batch_size is not None
         if self._devices[0].platform == "cpu":
             self._lengths = Lengths(max(LEAST, self._batch // 16), BATCHES * self._batch)
@@ -219,22 +219,28 @@ class Kernel:
         return self._programs[size]
 
     def _compiled(self, members: Round) -> Program:
+        if self._model.name is not None:
+            return Program(compiled(_sums_on_mesh, *self._arguments(members)))
         known = _PROGRAMS.setdefault(self._model.jaxpr, {})
         name = self._batch_of(members[0]), self._blocks, tuple(self._devices)
         if name not in known:
-            known[name] = Program(_sums_on_mesh.lower(*self._arguments(members)).compile())
+            known[name] = Program(compiled(_sums_on_mesh, *self._arguments(members)))
         return known[name]
 
     def _arguments(self, members: Round) -> tuple:
         """Arguments of the program; devices without a chunk get an empty one."""
         idle = (Chunk(0, 0, 0),) * (self._mesh.size - len(members))
         bounds = np.asarray([[c.first, c.start, c.stop] for c in members + idle], np.int32)
-        return self._shared, bounds, self._mesh, self._blocks, self._batch_of(members[0])
+        mesh = self._mesh if self._mesh.size > 1 else None
+        return self._shared, bounds, mesh, self._blocks, self._batch_of(members[0])
 
 
-@eqx.filter_jit
 def _sums_on_mesh(
-    shared: tuple[Sample, Array, Any], bounds: Array, mesh: Mesh, blocks: int, batch_size: int
+    shared: tuple[Sample, Array, Any],
+    bounds: Array,
+    mesh: Mesh | None,
+    blocks: int,
+    batch_size: int,
 ) -> PyTree[Array]:
     """`block_sums` of a chunk on each device of the mesh, with a leading axis of devices."""
     arrays, static = eqx.partition(shared, eqx.is_array)
@@ -246,7 +252,7 @@ def _sums_on_mesh(
         sums = block_sums(sample, key, first, start, stop, blocks, batch_size)
         return jax.tree.map(lambda s: s[None], sums)
 
-    if mesh.size == 1:  # a map over one device would double the time that tracing takes
+    if mesh is None:  # a map over one device would double the time that tracing takes
         return sums_of(arrays, bounds[0])
 
     def on_device(arrays: PyTree[Array], bounds: Array) -> PyTree[Array]:

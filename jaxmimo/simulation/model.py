@@ -1,7 +1,7 @@
 """What is simulated: a sample and its key, and what tracing tells about them."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import Any
 
@@ -12,6 +12,8 @@ from jax import Array
 from jaxtyping import PyTree
 
 from jaxmimo.core.checks import is_traced
+from jaxmimo.core.programs import name_of, remembered
+from jaxmimo.simulation.batches import promising_batch
 
 
 class Model:
@@ -20,31 +22,58 @@ class Model:
     Attributes:
         sample: The function.
         key: The key.
-        jaxpr: What JAX made of the function, traced once for all runs of it.
+        name: What its facts and programs are kept under, None if nowhere.
         shapes: Shapes and dtypes of a realization.
     """
 
     def __init__(self, sample: Callable[[Array], PyTree[Array]], key: Array) -> None:
         self.sample, self.key = sample, key
-        structure, static, self._arrays = _taken_apart(sample)
-        traced = _draw.trace(structure, static, self._arrays, key)
-        self.jaxpr, self.shapes = traced.jaxpr, traced.out_info
+        self._parts = _taken_apart(sample)
+        self.name = name_of(Model, sample, key)
+        self.shapes = remembered(self.name, "shapes", lambda: self._traced.out_info)
+
+    @cached_property
+    def _traced(self) -> jax.stages.Traced:
+        return _draw.trace(*self._parts, self.key)
+
+    @property
+    def jaxpr(self) -> Any:
+        """What JAX made of the function, traced once for all runs of it."""
+        return self._traced.jaxpr
+
+    @cached_property
+    def promising_batch(self) -> int:
+        """Realizations that a kernel had better process side by side."""
+        return remembered(self.name, "batch", lambda: promising_batch(self.jaxpr))
 
     @property
     def is_traced(self) -> bool:
         """Whether the sample, the key or what the sample closes over has no values yet."""
         arguments = jax.tree.leaves((self._arrays, self.key))
-        closed_over = len(self.jaxpr.in_avals) - len(arguments)  # tracers; values are constants
-        return is_traced(arguments) or closed_over > 0
+        if is_traced(arguments) or self.name is not None:  # what has a name closes over nothing
+            return is_traced(arguments)
+        return len(self.jaxpr.in_avals) > len(arguments)  # by tracers; values are constants
 
     @cached_property
     def fingerprint(self) -> str:
         """Tells this model, its numbers and its key from any other; the same in every process."""
-        digest = hashlib.sha256(str(self.jaxpr).encode())
-        numbers = jax.tree.leaves((self.key, self._arrays, self.jaxpr.consts))
-        for values in map(_plain, numbers):
-            digest.update(f"{values.dtype}{values.shape}".encode() + values.tobytes())
+        digest = hashlib.sha256(remembered(self.name, "text", self._digest_of_text))
+        _add_numbers(digest, jax.tree.leaves((self.key, self._arrays)))
         return digest.hexdigest()
+
+    @property
+    def _arrays(self) -> tuple:
+        return self._parts[-1]
+
+    def _digest_of_text(self) -> bytes:
+        digest = hashlib.sha256(str(self.jaxpr).encode())
+        _add_numbers(digest, self.jaxpr.consts)
+        return digest.digest()
+
+
+def _add_numbers(digest: Any, arrays: Iterable[Array | np.ndarray]) -> None:
+    for values in map(_plain, arrays):
+        digest.update(f"{values.dtype}{values.shape}".encode() + values.tobytes())
 
 
 def traced_once(sample: Callable[[Array], PyTree[Array]]) -> Callable[[Array], PyTree[Array]]:

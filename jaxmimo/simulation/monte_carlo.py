@@ -22,7 +22,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Key, PyTree
 
 from jaxmimo.core.checks import integer, is_traced, require
-from jaxmimo.simulation.batches import power_of_two, promising_batch
+from jaxmimo.core.programs import kept_jit
+from jaxmimo.simulation.batches import power_of_two
 from jaxmimo.simulation.block_sums import block_sums
 from jaxmimo.simulation.checkpoint import Part, open_checkpoint
 from jaxmimo.simulation.chunks import Kernel
@@ -200,7 +201,7 @@ def _traced_run(
 ) -> Estimate:
     """The run as a pure function, in one piece."""
     blocks = num_blocks(realizations)
-    size = power_of_two(batch_size or promising_batch(model.jaxpr))
+    size = power_of_two(batch_size or model.promising_batch)
     sums = block_sums(model.sample, model.key, 0, 0, realizations, blocks, size)
     mean, error = jackknife(statistic, sums, block_counts(realizations, blocks))
     return Estimate(mean, error, realizations)
@@ -265,7 +266,7 @@ class Run:
         return Estimate(mean, error, tally.realizations)
 
 
-_jitted_jackknife = eqx.filter_jit(jackknife)
+_jitted_jackknife = kept_jit(jackknife)
 
 
 def check_finite(values: PyTree[Array | np.ndarray]) -> None:

@@ -1,11 +1,8 @@
-"""Results on disk: where a dataset came from, and files that are whole or absent."""
+"""Results on disk, and where they came from."""
 
 import json
-import os
 import platform
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -16,6 +13,8 @@ import h5py
 import jax
 import numpy as np
 import xarray as xr
+
+from jaxmimo.core.files import atomic_path
 
 PROVENANCE = (
     "study",
@@ -31,30 +30,6 @@ PROVENANCE = (
     "created",
 )
 """Attributes of every result; `target_error` joins them if one was asked for."""
-
-
-@contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Write a file as a whole or not at all.
-
-    Yields a path to write to, in a hidden folder beside `path` and with its name. When the body
-    ends well the file is moved to `path` in one step, replacing what was there; when it fails,
-    nothing is left behind and an older file at `path` is untouched.
-
-    Args:
-        path: Where the file shall be. Its folder is made if it is missing.
-
-    Yields:
-        The path to write to.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".jaxmimo-") as folder:
-        draft = Path(folder) / path.name
-        yield draft
-        with draft.open("rb") as file:  # on disk before it gets its name, whatever happens next
-            os.fsync(file.fileno())
-        draft.replace(path)
 
 
 def versions() -> dict[str, str]:

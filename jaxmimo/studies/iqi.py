@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import Array
 
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.units import from_db
 from jaxmimo.studies import common
 from jaxmimo.systems.cell_free_iqi import (
@@ -91,14 +91,11 @@ def sum_se(system: CellFreeIQI, moments: DownlinkMoments) -> Array:
     return theorem1_se(system, moments).sum(-1)
 
 
-@eqx.filter_jit
-def sum_se_closed_form(systems: tuple[CellFreeIQI, ...]) -> Array:
-    """Closed-form sum SE of several networks, in one program; shape (*sweep, estimators, systems).
-
-    Step by step, each network would compile a dozen programs for its shapes.
-    """
-    each = [[closed_form_se(s, e).sum(-1) for e in ESTIMATORS.values()] for s in systems]
-    return jnp.stack([jnp.stack(of_system, axis=-1) for of_system in each], axis=-1)
+@kept_jit
+def sum_se_closed_form(system: CellFreeIQI) -> Array:
+    """Closed-form sum SE, shape (*sweep, estimators)."""
+    each = [closed_form_se(system, estimator).sum(-1) for estimator in ESTIMATORS.values()]
+    return jnp.stack(each, axis=-1)
 
 
 def make_dataset(

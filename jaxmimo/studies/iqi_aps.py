@@ -11,6 +11,7 @@ from jax import Array
 from jax.tree_util import Partial
 from matplotlib.axes import Axes
 
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.plotting import (
     MARKERS,
     PALETTE,
@@ -70,7 +71,7 @@ def run(parameters: IqiAps, sampling: Sampling) -> xr.Dataset:
     )
 
 
-@eqx.filter_jit
+@kept_jit
 def _closed_forms_of_first_aps(system: CellFreeIQI, num_aps: Array) -> Array:
     """Closed forms for the first APs, shape (hardware, estimators, num_aps), in one program.
 
@@ -79,12 +80,12 @@ def _closed_forms_of_first_aps(system: CellFreeIQI, num_aps: Array) -> Array:
 
     def of_first(count: Array) -> Array:
         beta = jnp.where(jnp.arange(system.num_aps)[:, None] < count, system.beta, 0.0)
-        return iqi.sum_se_closed_form((eqx.tree_at(lambda s: s.beta, system, beta),))[..., 0]
+        return iqi.sum_se_closed_form(eqx.tree_at(lambda s: s.beta, system, beta))
 
     return jax.vmap(of_first, out_axes=-1)(num_aps)
 
 
-@eqx.filter_jit
+@kept_jit
 def _sum_se_limit(system: CellFreeIQI) -> Array:
     """Shape (hardware, estimators)."""
     each = [asymptotic_se(system, e).sum(-1) for e in iqi.ESTIMATORS.values()]

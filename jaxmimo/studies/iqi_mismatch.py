@@ -58,7 +58,7 @@ def run(parameters: IqiMismatch, sampling: Sampling) -> xr.Dataset:
         moments, _ = se_model(system, estimator=tuple(iqi.ESTIMATORS.values()))
         label = f"L = {ap_antennas}"
         estimates.append(common.simulate(moments, Partial(iqi.sum_se, system), sampling, label))
-        closed.append(iqi.sum_se_closed_form((system,))[..., 0])
+        closed.append(iqi.sum_se_closed_form(system))
     dims = ("ap_antennas", "amplitude_mismatch", "estimator")
     return iqi.make_dataset(
         {

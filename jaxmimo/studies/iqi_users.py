@@ -6,6 +6,7 @@ moments are averaged, so that few users are simulated as precisely as many.
 
 from dataclasses import dataclass
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ from jax.tree_util import Partial
 from matplotlib.axes import Axes
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.split import computed_once
 from jaxmimo.plotting import PALETTE, axis_label, curve_with_points, legend_beside, new_axes
@@ -67,7 +69,8 @@ def run(parameters: IqiUsers, sampling: Sampling) -> xr.Dataset:
             f"N = {user_antennas}",
         )
         mean[i][..., fits], error[i][..., fits] = estimate.mean, estimate.std_error
-        closed[i][..., fits] = iqi.sum_se_closed_form(systems)
+        counts = jnp.asarray([system.num_users for system in systems])
+        closed[i][..., fits] = _closed_forms_of_first_users(_largest(systems), counts)
         realizations.append(estimate.realizations)
     dims = ("user_antennas", "hardware", "estimator", "num_users")
     return iqi.make_dataset(
@@ -103,6 +106,34 @@ def _systems(
     )
 
 
+def _largest(systems: tuple[CellFreeIQI, ...]) -> CellFreeIQI:
+    return max(systems, key=lambda system: system.num_users)
+
+
+@kept_jit
+def _closed_forms_of_first_users(largest: CellFreeIQI, num_users: Array) -> Array:
+    """Closed forms for the first users, shape (hardware, estimators, num_users), in one program.
+
+    The others get no power: networks then have one shape. What the length of the pilots decides,
+    their energy and the share of symbols that is left for data, is put right.
+    """
+
+    def of_first(count: Array) -> Array:
+        served = jnp.arange(largest.num_users) < count
+        amplitudes = jnp.broadcast_to(jnp.where(served, count**-0.5, 0.0), largest.beta.shape)
+        pilot_snr = largest.pilot_snr * count / largest.num_users
+        first = eqx.tree_at(
+            lambda system: (system.amplitudes, system.pilot_snr),
+            largest,
+            (amplitudes, pilot_snr),
+            is_leaf=lambda leaf: leaf is None,
+        )
+        prelog = 1.0 - count * largest.user_antennas / largest.coherence_length
+        return prelog / largest.prelog * iqi.sum_se_closed_form(first)
+
+    return jax.vmap(of_first, out_axes=-1)(num_users)
+
+
 def networks_of_one_draw(
     key: Array, *, systems: tuple[CellFreeIQI, ...]
 ) -> tuple[DownlinkMoments, ...]:
@@ -115,7 +146,7 @@ def networks_of_one_draw(
     Returns:
         For each system its moments, shape (hardware, estimators, users, n, n).
     """
-    largest = max(systems, key=lambda system: system.num_users)
+    largest = _largest(systems)
     channel_key, noise_key = jax.random.split(key)
     shape = (largest.num_aps * largest.ap_antennas, largest.streams)
     always = largest.pilot_snr >= 0
@@ -155,8 +186,18 @@ def _moments_of_networks(g: Array, noise: Array, system: CellFreeIQI) -> Downlin
 def _sum_se_of_each(
     systems: tuple[CellFreeIQI, ...], moments: tuple[DownlinkMoments, ...]
 ) -> Array:
-    each = [iqi.sum_se(*pair) for pair in zip(systems, moments, strict=True)]
-    return jnp.stack(each, axis=-1)
+    """Shape (hardware, estimators, systems); users that a network lacks add nothing to its sum."""
+    largest = _largest(systems)
+
+    def padded(of_system: Array) -> Array:
+        lacking = largest.num_users - of_system.shape[2]
+        return jnp.pad(of_system, ((0, 0), (0, 0), (0, lacking), (0, 0), (0, 0)))
+
+    def side_by_side(*of_systems: Array) -> Array:
+        return jnp.stack([padded(each) for each in of_systems], axis=2)
+
+    prelogs = jnp.asarray([system.prelog for system in systems]) / largest.prelog
+    return prelogs[None, None] * iqi.sum_se(largest, jax.tree.map(side_by_side, *moments))
 
 
 CURVES = (

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, PyTree
 
 from jaxmimo.core.checks import is_traced, positive_integer, positive_number, require
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.tuning.domains import Domain, Unconstrained
 
 Objective = Callable[[PyTree[Array]], Float[Array, ""]]
@@ -143,7 +144,7 @@ class _State(eqx.Module):
     last_progress: Array
 
 
-@eqx.filter_jit
+@kept_jit
 def _search(
     objective: Objective,
     init: PyTree[Array],

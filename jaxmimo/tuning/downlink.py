@@ -36,6 +36,7 @@ from jaxmimo.core.checks import (
     real_number,
     require,
 )
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI
 from jaxmimo.tuning.ascent import Maximum
 
@@ -153,7 +154,7 @@ class _Step(eqx.Module):
         return jnp.where(dear > self.c, self.c / jnp.where(dear > 0, dear, 1.0), 1.0)
 
 
-@eqx.filter_jit
+@kept_jit
 def _balance(
     gain: Float[Array, "aps users"],
     interference: Float[Array, "aps users"],

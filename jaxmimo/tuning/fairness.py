@@ -20,6 +20,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, PyTree
 
 from jaxmimo.core.checks import is_traced, positive_integer, positive_number
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.tuning.ascent import DEFAULT_OPTIMIZER, Maximum, maximize
 from jaxmimo.tuning.domains import Domain
 from jaxmimo.tuning.objectives import soft_min
@@ -101,7 +102,7 @@ class _State(eqx.Module):
     steps: Array
 
 
-@eqx.filter_jit
+@kept_jit
 def _rounds(
     se: SpectralEfficiency,
     init: PyTree[Array],

@@ -26,6 +26,7 @@ from jax import Array, lax
 from jaxtyping import Float, Int
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
 from jaxmimo.systems.beamforming_3d import Cell, Groups, TwoStageSLNR, adjacent_groups
 from jaxmimo.systems.beamforming_3d.schemes import Scheme, stream_in_the_limit
@@ -74,7 +75,7 @@ class TunedGroups(eqx.Module):
     polished: GroupSearch
 
 
-@eqx.filter_jit
+@kept_jit
 def tune_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> TunedGroups:
     """The best groups found for a cell: never worse than those it has, by the equivalent.
 
@@ -136,7 +137,7 @@ def soft_rates(
     return jnp.sum(shares.T * spectral_efficiency(own / (1.0 + others[None])), 0)
 
 
-@eqx.filter_jit
+@kept_jit
 def annealed_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> GroupSearch:
     """Groups from soft shares that gradient ascent of the sum of `soft_rates` hardens.
 
@@ -170,7 +171,7 @@ def annealed_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> GroupSea
     return GroupSearch(_groups(cell, pairs[best]), rates[best], lax.cummax(rates))
 
 
-@eqx.filter_jit
+@kept_jit
 def greedy_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> GroupSearch:
     """Groups from which no move of one user raises the equivalent of the sum rate notably.
 

@@ -19,6 +19,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, Key, PyTree
 
 from jaxmimo.core.checks import integer, is_traced, positive_integer, positive_number, require
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo
 from jaxmimo.tuning.domains import Domain, Unconstrained
 
@@ -140,7 +141,7 @@ class _State(eqx.Module):
     broken: Array
 
 
-@eqx.filter_jit
+@kept_jit
 def _run(search: "_Search", key: Array, init: PyTree[Array], tolerance: Array) -> _State:
     step_key, held_key = jax.random.split(key)
 

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int
 
 from jaxmimo.core.checks import is_traced, positive_integer, positive_number, real_array, require
+from jaxmimo.core.programs import kept_jit
 
 _LEAST_SINR = 1e-12
 """SINR that users are counted with at least, lest the power of one nobody hears drown all."""
@@ -109,7 +110,7 @@ def balanced_split(
     return _fixed_point(se, limit, jax.nn.logsumexp, tolerance, max_steps)
 
 
-@eqx.filter_jit
+@kept_jit
 def _fixed_point(
     se: Callable[[Array], Array],
     limit: Array,

@@ -67,10 +67,9 @@ def test_a_run_may_be_left_early():
 
 def test_a_batch_is_halved_until_it_fits_the_memory(monkeypatch):
     expected = monte_carlo(power, KEY, 40_000)
-    compiled = chunks._sums_on_mesh.lower(
-        *Kernel(Model(power, KEY), 40_000, 64)._arguments((Chunk(0, 0, 8),))
-    ).compile()
-    needed = compiled.compiled.memory_analysis().temp_size_in_bytes
+    arguments = Kernel(Model(power, KEY), 40_000, 64)._arguments((Chunk(0, 0, 8),))
+    program = chunks.compiled(chunks._sums_on_mesh, *arguments)
+    needed = program.compiled.memory_analysis().temp_size_in_bytes
     monkeypatch.setattr(chunks, "available_bytes", lambda _: 4.0 * needed)
     kernel = Kernel(Model(power, KEY), 40_000, 64)
     total = sum(part for _, part in sums(kernel, 0, 40_000))

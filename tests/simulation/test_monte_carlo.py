@@ -214,7 +214,7 @@ def test_intervals_of_the_iqi_study_cover_its_closed_form(realizations):
         return jax.lax.map(run, keys)
 
     low, high = runs(jax.random.split(jax.random.key(realizations), 1000)).interval(0.95)
-    truth = iqi.sum_se_closed_form((system,))[..., 0][None]
+    truth = iqi.sum_se_closed_form(system)[None]
     covered = np.mean((low < truth) & (truth < high), axis=0)
     assert (covered >= 0.93).all(), covered
     assert (covered <= 0.97).all(), covered

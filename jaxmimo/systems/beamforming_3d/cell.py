@@ -21,6 +21,7 @@ from jaxmimo.channel.correlation import one_ring_covariance
 from jaxmimo.channel.karhunen_loeve import RankRule, karhunen_loeve
 from jaxmimo.channel.pathloss import distance_power_law
 from jaxmimo.core.checks import is_traced, require
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.split import computed_once
 from jaxmimo.core.units import amplitude
@@ -158,7 +159,7 @@ def make_cell(
     return _make_cell(system, users, ranks or antennas, grouping)
 
 
-@eqx.filter_jit
+@kept_jit
 def _make_cell(
     system: Beamforming3D, users: Users, ranks: tuple[int, int], grouping: Grouping
 ) -> Cell:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -11,6 +10,7 @@ from jax.tree_util import Partial
 from jaxtyping import Complex, Float, Key
 
 from jaxmimo.core.checks import integer, require
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
 from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
 from jaxmimo.systems.beamforming_3d.cell import (
@@ -235,7 +235,7 @@ def limits(cells: Sequence[Cell], schemes: tuple[Scheme, ...]) -> Float[Array, "
     return jnp.stack([_limit_of_cell(cell, schemes) for cell in cells])
 
 
-@eqx.filter_jit
+@kept_jit
 def _limit_of_cell(cell: Cell, schemes: tuple[Scheme, ...]) -> Float[Array, " schemes"]:
     rates = _limit_of_each([scheme(cell) for scheme in schemes])
     return jnp.stack([each.sum() for each in rates])

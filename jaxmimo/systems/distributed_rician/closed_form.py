@@ -17,6 +17,7 @@ from jax import Array
 from jaxtyping import Complex, Float, Key
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.rates.sinr import spectral_efficiency
 from jaxmimo.systems.distributed_rician.drop import Drop, draw_drop
 from jaxmimo.systems.distributed_rician.system import DistributedRician
@@ -46,7 +47,7 @@ class MaximumRatioDrop(eqx.Module):
         return spectral_efficiency(own**2 / (interference + own + errors))
 
 
-@eqx.filter_jit
+@kept_jit
 def maximum_ratio_drop(key: Key[Array, ""], system: DistributedRician) -> MaximumRatioDrop:
     """Statistics of the drop that `se_sample(system)(key)` simulates, whatever its powers.
 

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -18,6 +17,7 @@ from jaxtyping import Float, Key, PyTree
 
 from jaxmimo.core.alike import of_all
 from jaxmimo.core.checks import integer, require
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.rates.sinr import spectral_efficiency
 from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
@@ -126,7 +126,7 @@ def se_of_drops(
     return _every_drop(sample, key, jnp.arange(checked_drops(drops, 1), dtype=jnp.uint32))
 
 
-@eqx.filter_jit
+@kept_jit
 def _every_drop(sample: Partial, key: Array, index: Array) -> Array:
     return lax.map(lambda i: sample(jax.random.fold_in(key, i)), index)
 
