@@ -158,6 +158,10 @@ class Kernel:
                     raise
                 self._batch //= 2
 
+    def compile_first(self) -> None:
+        """Compile what a run begins with, or look it up."""
+        self._program((Chunk(0, 0, 1),))
+
     def non_finite(self, chunk: Chunk) -> tuple[int, int]:
         """How many realizations of a chunk are not finite, and the first of them."""
         sample, key, size = self._model.sample, self._model.key, self._batch_of(chunk)

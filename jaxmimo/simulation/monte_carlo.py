@@ -166,6 +166,13 @@ def monte_carlo(
     return result
 
 
+def compile_ahead(
+    sample: Callable[[Key[Array, ""]], PyTree[Array]], key: Key[Array, ""], realizations: int
+) -> None:
+    """Compile what a run of `monte_carlo` with these arguments begins with, and then finds."""
+    Kernel(Model(sample, key), realizations, num_blocks(realizations)).compile_first()
+
+
 def checked_arguments(
     realizations: object, batch_size: object, target_error: Any
 ) -> tuple[int, int | None]:

@@ -63,7 +63,7 @@ def _systems(parameters: BeamsEquivalent) -> list[Beamforming3D]:
 
 def run(parameters: BeamsEquivalent, sampling: Sampling) -> xr.Dataset:
     """Simulate the figure: one kernel per number of antennas, from the same drops of users."""
-    estimates = []
+    parts = []
     for system in _systems(parameters):
         sample = beams.both_rates(
             system,
@@ -72,9 +72,8 @@ def run(parameters: BeamsEquivalent, sampling: Sampling) -> xr.Dataset:
             parameters.fading_realizations,
         )
         label = f"M = {system.azimuth_antennas}"
-        estimates.append(
-            common.simulate(sample, with_excess, sampling, label, judged=itemgetter("sum_rate"))
-        )
+        parts.append(common.Part(sample, with_excess, label, judged=itemgetter("sum_rate")))
+    estimates = common.simulate_all(parts, sampling)
     dims = ("azimuth_antennas", "scheme")
     variables = {}
     for name in ("sum_rate", "sum_rate_equivalent", "relative_excess"):

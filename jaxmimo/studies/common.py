@@ -1,13 +1,26 @@
 """What all studies share: simulation as the command asks for it, labelled datasets, evidence."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax.tree_util import Partial
 
-from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo, relative_error
+from jaxmimo.simulation.batches import usable_cores
+from jaxmimo.simulation.monte_carlo import (
+    Estimate,
+    compile_ahead,
+    identity,
+    monte_carlo,
+    relative_error,
+)
 from jaxmimo.simulation.sweep import Curve, simulate_points
 from jaxmimo.studies.study import Progress, Sampling
 
@@ -33,6 +46,51 @@ def simulate(
     """
     options = _options(sampling, label, judged)
     return monte_carlo(sample, sampling.key, sampling.realizations, statistic=statistic, **options)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a study that has a kernel of its own; see `simulate`."""
+
+    sample: Partial
+    statistic: Callable[[Any], Any]
+    label: str = ""
+    judged: Callable[[Any], Any] = identity
+
+
+def simulate_all(parts: Sequence[Part], sampling: Sampling) -> list[Estimate]:
+    """`simulate` part after part, while the kernels of those to come are compiled.
+
+    A compilation uses half of the cores at most times, and none while it is traced.
+    """
+    with _compiled_ahead(parts, sampling) as ready:
+        estimates = []
+        for part in parts:
+            next(ready)
+            estimates.append(
+                simulate(part.sample, part.statistic, sampling, part.label, part.judged)
+            )
+        return estimates
+
+
+@contextmanager
+def _compiled_ahead(parts: Sequence[Part], sampling: Sampling) -> Iterator[Iterator[None]]:
+    """Yields what can be waited for, part after part."""
+    resumed = sampling.checkpoint is not None and sampling.checkpoint.records
+    if resumed or len(parts) == 1 or jax.process_count() > 1:  # hosts agree on one batch at a time
+        yield repeat(None)
+        return
+    x64 = jnp.result_type(float) == jnp.float64  # which belongs to a thread
+
+    def compile_one(part: Part) -> None:
+        with jax.enable_x64(x64):
+            compile_ahead(part.sample, sampling.key, sampling.realizations)
+
+    pool = ThreadPoolExecutor(min(len(parts), usable_cores()))
+    try:
+        yield pool.map(compile_one, parts)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def simulate_curve(

@@ -80,14 +80,13 @@ def run(parameters: CyclicPrefix, sampling: Sampling) -> xr.Dataset:
     """Simulate the distribution of the minimum prefix, and the SE from the same users' places."""
     systems = tuple(_network(parameters, num_aps) for num_aps in parameters.num_aps)
     levels = prefix_levels(systems[0])
-    minimum = common.simulate(
+    of_minimum = common.Part(
         Partial(minimum_prefix, systems=systems, levels=jnp.asarray(levels, float)),
         Partial(with_median, levels=jnp.asarray(levels, float)),
-        sampling,
         "minimum prefix",
-        judged=lambda found: found["minimum_prefix_median"],
+        judged=itemgetter("minimum_prefix_median"),
     )
-    se = common.simulate(
+    of_se = common.Part(
         prefix_sample(
             _network(parameters, parameters.se_num_aps),
             prefix_lengths=parameters.prefix_length,
@@ -95,10 +94,10 @@ def run(parameters: CyclicPrefix, sampling: Sampling) -> xr.Dataset:
             subcarriers=parameters.subcarriers,
         ),
         with_advantage,
-        sampling,
         "SE",
         judged=itemgetter("se"),
     )
+    minimum, se = common.simulate_all([of_minimum, of_se], sampling)
     curves = ("num_aps", "bandwidth_mhz")
     dims = {"minimum_prefix_median": curves, "minimum_prefix_cdf": (*curves, "prefix_level")}
     dims["beyond_approximation"] = curves
@@ -106,8 +105,8 @@ def run(parameters: CyclicPrefix, sampling: Sampling) -> xr.Dataset:
     for name in dims:
         variables[name] = (dims[name], minimum.mean[name])
         variables[f"{name}_std_error"] = (dims[name], minimum.std_error[name])
-    of_se = ("bandwidth_mhz", "combiner")
-    dims = {"se": (*of_se, "prefix_length"), "advantage": (*of_se, "over")}
+    curves = ("bandwidth_mhz", "combiner")
+    dims = {"se": (*curves, "prefix_length"), "advantage": (*curves, "over")}
     for name in dims:
         variables[name] = (dims[name], se.mean[name])
         variables[f"{name}_std_error"] = (dims[name], se.std_error[name])

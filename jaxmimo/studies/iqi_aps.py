@@ -45,16 +45,17 @@ class IqiAps(iqi.IqiParameters):
 
 def run(parameters: IqiAps, sampling: Sampling) -> xr.Dataset:
     """Simulate the figure: one kernel per number of AP antennas, draws shared by all its curves."""
-    estimates, closed, limits = [], [], []
+    parts, closed, limits = [], [], []
     for ap_antennas in parameters.ap_antennas:
         system = _system(parameters, ap_antennas, max(parameters.num_aps))
         moments, _ = se_model(
             system, estimator=tuple(iqi.ESTIMATORS.values()), num_aps=parameters.num_aps
         )
         label = f"L = {ap_antennas}"
-        estimates.append(common.simulate(moments, Partial(iqi.sum_se, system), sampling, label))
+        parts.append(common.Part(moments, Partial(iqi.sum_se, system), label))
         closed.append(_closed_forms_of_first_aps(system, jnp.asarray(parameters.num_aps)))
         limits.append(_sum_se_limit(system))
+    estimates = common.simulate_all(parts, sampling)
     dims = ("ap_antennas", "hardware", "estimator", "num_aps")
     return iqi.make_dataset(
         {

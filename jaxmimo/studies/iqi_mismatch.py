@@ -45,7 +45,7 @@ def run(parameters: IqiMismatch, sampling: Sampling) -> xr.Dataset:
         amplitude=np.reshape(parameters.amplitude_mismatch, (-1, 1, 1)),
         phase=np.deg2rad(parameters.phase_mismatch_deg),
     )
-    estimates, closed = [], []
+    parts, closed = [], []
     for ap_antennas in parameters.ap_antennas:
         system = iqi.make_system(
             parameters,
@@ -57,8 +57,9 @@ def run(parameters: IqiMismatch, sampling: Sampling) -> xr.Dataset:
         )
         moments, _ = se_model(system, estimator=tuple(iqi.ESTIMATORS.values()))
         label = f"L = {ap_antennas}"
-        estimates.append(common.simulate(moments, Partial(iqi.sum_se, system), sampling, label))
+        parts.append(common.Part(moments, Partial(iqi.sum_se, system), label))
         closed.append(iqi.sum_se_closed_form(system))
+    estimates = common.simulate_all(parts, sampling)
     dims = ("ap_antennas", "amplitude_mismatch", "estimator")
     return iqi.make_dataset(
         {

@@ -53,7 +53,7 @@ def run(parameters: IqiUsers, sampling: Sampling) -> xr.Dataset:
         len(parameters.num_users),
     )
     mean, error, closed = (np.full(shape, np.nan) for _ in range(3))
-    realizations = []
+    fitting, parts = [], []
     for i, user_antennas in enumerate(parameters.user_antennas):
         fits = np.array(parameters.num_users) * user_antennas < parameters.coherence_length
         require(
@@ -62,16 +62,15 @@ def run(parameters: IqiUsers, sampling: Sampling) -> xr.Dataset:
             f"{user_antennas}. Serve fewer users.",
         )
         systems = _systems(parameters, np.array(parameters.num_users)[fits], user_antennas)
-        estimate = common.simulate(
-            Partial(networks_of_one_draw, systems=systems),
-            Partial(_sum_se_of_each, systems),
-            sampling,
-            f"N = {user_antennas}",
-        )
-        mean[i][..., fits], error[i][..., fits] = estimate.mean, estimate.std_error
         counts = jnp.asarray([system.num_users for system in systems])
         closed[i][..., fits] = _closed_forms_of_first_users(_largest(systems), counts)
-        realizations.append(estimate.realizations)
+        sample = Partial(networks_of_one_draw, systems=systems)
+        statistic = Partial(_sum_se_of_each, systems)
+        parts.append(common.Part(sample, statistic, f"N = {user_antennas}"))
+        fitting.append(fits)
+    estimates = common.simulate_all(parts, sampling)
+    for i, (fits, estimate) in enumerate(zip(fitting, estimates, strict=True)):
+        mean[i][..., fits], error[i][..., fits] = estimate.mean, estimate.std_error
     dims = ("user_antennas", "hardware", "estimator", "num_users")
     return iqi.make_dataset(
         {
@@ -83,7 +82,7 @@ def run(parameters: IqiUsers, sampling: Sampling) -> xr.Dataset:
         sum_se=(dims, mean),
         sum_se_std_error=(dims, error),
         sum_se_closed_form=(dims, closed),
-        simulated=(dims[:1], np.array(realizations)),
+        simulated=(dims[:1], np.array([estimate.realizations for estimate in estimates])),
     )
 
 

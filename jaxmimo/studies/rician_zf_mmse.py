@@ -44,7 +44,7 @@ class RicianZfMmse(rician.RicianParameters):
 def run(parameters: RicianZfMmse, sampling: Sampling) -> xr.Dataset:
     """Simulate the figure: one kernel per number of users, draws shared by all its curves."""
     layouts = rician.layouts_of(parameters.num_antennas, parameters.num_aps)
-    estimates = []
+    parts = []
     for num_users in parameters.num_users:
         sample = se_sample(
             rician.networks(parameters, layouts, num_users),
@@ -52,7 +52,8 @@ def run(parameters: RicianZfMmse, sampling: Sampling) -> xr.Dataset:
             realizations=parameters.fading_realizations,
         )
         sample, label = Partial(mean_and_gain, sample), f"K = {num_users}"
-        estimates.append(common.simulate(sample, identity, sampling, label, itemgetter(0)))
+        parts.append(common.Part(sample, identity, label, itemgetter(0)))
+    estimates = common.simulate_all(parts, sampling)
     dims = (
         "num_users",
         "propagation_phase",
