@@ -36,7 +36,7 @@ def ap_grid(num_aps: int, side: ArrayLike) -> Float[Array, "aps 2"]:
     x = np.tile((np.arange(columns) + 0.5) / columns, rows)
     y = np.repeat((np.arange(rows) + 0.5) / rows, columns)
     dtype = jnp.result_type(float)
-    return jnp.asarray(side, dtype) * jnp.asarray(np.stack([x, y], axis=-1), dtype)
+    return jnp.asarray(side, dtype) * np.stack([x, y], axis=-1).astype(dtype)
 
 
 def uniform_positions(key: Key[Array, ""], count: int, side: ArrayLike) -> Float[Array, "count 2"]:

@@ -63,7 +63,12 @@ def real_array(
             f"`{name}` must be at least {minimum:g}, but its smallest value is {array.min():g}. "
             f"Give linear values, not decibels.",
         )
-    return jnp.asarray(array)
+    return on_device(array)
+
+
+def on_device(array: np.ndarray) -> jax.Array:
+    """As `jnp.asarray`, in JAX's precision, but without a program for every shape."""
+    return jax.device_put(array.astype(jax.dtypes.canonicalize_dtype(array.dtype)))
 
 
 def real_number(name: str, value: ArrayLike) -> jax.Array:

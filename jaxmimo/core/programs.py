@@ -46,8 +46,8 @@ _NO_PICKLE = (pickle.PicklingError, AttributeError, TypeError, ValueError, Recur
 _IMPORTED = time.time()
 """Sources that are younger may not be what runs here: what follows from them is not kept."""
 
-P = ParamSpec("P")
-T = TypeVar("T")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def programs_kept_in(folder: str | Path) -> Iterator[None]:
         _store = before
 
 
-def kept_jit(function: Callable[P, T]) -> Callable[P, T]:
+def kept_jit(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """As `equinox.filter_jit`, for a function of a module whose programs can be kept.
 
     The function may depend on its arguments and on constants of its module, on nothing else.
@@ -89,7 +89,7 @@ def kept_jit(function: Callable[P, T]) -> Callable[P, T]:
     jitted = eqx.filter_jit(function)
 
     @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         program = _kept(function, args, kwargs)
         return jitted(*args, **kwargs) if program is None else program(*args, **kwargs)
 
@@ -109,7 +109,7 @@ def name_of(function: Callable[..., Any], *args: Any) -> str | None:
     return _name_of(function, (args, {}))
 
 
-def remembered(name: str | None, what: str, make: Callable[[], T]) -> T:
+def remembered(name: str | None, what: str, make: Callable[[], Result]) -> Result:
     """A fact about the call of that name, from disk if it is there; without a name it is made."""
     if name is None or _store is None:
         return make()

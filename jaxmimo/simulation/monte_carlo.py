@@ -21,7 +21,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Key, PyTree
 
-from jaxmimo.core.checks import integer, is_traced, require
+from jaxmimo.core.checks import integer, is_traced, on_device, require
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.simulation.batches import power_of_two
 from jaxmimo.simulation.block_sums import block_sums
@@ -266,10 +266,9 @@ class Run:
         """The estimate from a tally; the statistic is evaluated in double precision."""
         blocks = num_blocks(self.realizations)
         with jax.enable_x64(True):
-            counts = jnp.asarray(block_counts(tally.realizations, blocks))
-            sums = jax.tree.map(jnp.asarray, tally.sums)
-            wide = jax.tree.map(np.asarray, _jitted_jackknife(self.statistic, sums, counts))
-        mean, error = jax.tree.map(jnp.asarray, wide)
+            counts = block_counts(tally.realizations, blocks)
+            wide = jax.tree.map(np.asarray, _jitted_jackknife(self.statistic, tally.sums, counts))
+        mean, error = jax.tree.map(on_device, wide)
         return Estimate(mean, error, tally.realizations)
 
 

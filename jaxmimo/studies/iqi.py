@@ -67,7 +67,7 @@ def make_system(
 ) -> CellFreeIQI:
     """The paper's network: beta = 1, and the same imbalance on transmit and receive."""
     return CellFreeIQI(
-        beta=jnp.ones((num_aps, num_users)),
+        beta=np.ones((num_aps, num_users)),
         receive=hardware,
         transmit=hardware,
         user_antennas=user_antennas,
