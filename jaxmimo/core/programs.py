@@ -1,13 +1,13 @@
-"""Compiled programs kept on disk, which later processes find without tracing them.
+"""Programs kept on disk as traced, which later processes find without tracing them.
 
 JAX's own cache finds a program by its text, and four fifths of a start from it is tracing and
 lowering, which write that text. Here a program is found by all that its text follows from: the
-function, the structure, shapes and static values of its arguments, jaxmimo's sources, JAX's
-configuration, versions and the machine. What cannot be named in full, a closure or a function of a
+function, the structure, shapes and static values of its arguments, jaxmimo's sources, versions,
+JAX's configuration and the kind of device. What cannot be named in full, such as a function of a
 user's own, is traced as ever.
 
-Nothing is kept unless `kept_in` names a folder. Files are read with `pickle`: as with JAX's cache,
-who can write to the folder decides what runs.
+Nothing is kept unless `programs_kept_in` names a folder. Files are read with `pickle`: as with
+JAX's cache, who can write to the folder decides what runs.
 """
 
 import hashlib
