@@ -1,7 +1,7 @@
 """Every study's figure: compile times, cold and cached, and a run of its default size.
 
-Each is run in processes of its own, as a user starts it. The run's time is what its first takes
-beyond compilation.
+Each is run in processes of its own, as a user starts it; the time of its default size is that of a
+second run there.
 """
 
 from functools import partial
