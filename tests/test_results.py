@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from jaxmimo.core.files import atomic_path
 from jaxmimo.simulation.results import (
     PROVENANCE,
-    atomic_path,
     open_result,
     provenance,
     save_result,

@@ -147,12 +147,11 @@ class Program:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run with arguments of the same structure, shapes and static values."""
         outputs = self.compiled(*_plain_arrays((args, kwargs)))
-        is_place = lambda leaf: isinstance(leaf, _Place)  # noqa: E731
-        return jax.tree.map(
-            lambda leaf: outputs[leaf.output] if is_place(leaf) else leaf,
-            self.result,
-            is_leaf=is_place,
-        )
+
+        def filled(leaf: Any) -> Any:
+            return outputs[leaf.output] if _is_place(leaf) else leaf
+
+        return jax.tree.map(filled, self.result, is_leaf=_is_place)
 
 
 def _kept(function: Callable[..., Any], args: tuple, kwargs: dict) -> Program | None:
@@ -281,6 +280,10 @@ def _configuration() -> list[tuple[str, Any]]:
 
 def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, Array | np.ndarray | np.generic)
+
+
+def _is_place(leaf: Any) -> bool:
+    return isinstance(leaf, _Place)
 
 
 def _is_key(leaf: Any) -> bool:

@@ -61,7 +61,7 @@ class Part:
 def simulate_all(parts: Sequence[Part], sampling: Sampling) -> list[Estimate]:
     """`simulate` part after part, while the kernels of those to come are compiled.
 
-    A compilation uses half of the cores at most times, and none while it is traced.
+    One compilation does not keep two cores busy, and its tracing keeps one.
     """
     with _compiled_ahead(parts, sampling) as ready:
         estimates = []

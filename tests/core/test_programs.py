@@ -281,7 +281,7 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path):
         assert np.isfinite(sum_se_closed_form(system())).all()
 
 
-def test_programs_take_and_return_trees_as_functions_do(kept, settings, monkeypatch):
+def test_programs_take_and_return_trees_as_functions_do(kept, settings):
     def function(settings, key, *, factor):
         return settings, {"drawn": factor * jax.random.normal(key, (2,)), "factor": factor}
 

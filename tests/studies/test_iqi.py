@@ -1,12 +1,13 @@
 """The three I/Q studies: values, claims, pictures, and the command from end to end."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 
 from jaxmimo.cli import main
-from jaxmimo.studies import STUDIES, iqi_users
+from jaxmimo.studies import STUDIES, iqi, iqi_users
 from jaxmimo.studies.study import Sampling
 from jaxmimo.systems.cell_free_iqi import simulate_se
 
@@ -130,3 +131,17 @@ def _run(arguments):
         return main(arguments) or 0
     except SystemExit as stop:
         return stop.code or 0
+
+
+@pytest.mark.parametrize("user_antennas", [1, 2])
+def test_networks_padded_to_one_shape_are_what_each_is_alone(user_antennas):
+    parameters = iqi_users.IqiUsers(num_aps=6)
+    systems = iqi_users._systems(parameters, np.array([1, 3, 7]), user_antennas)
+    counts = jnp.asarray([system.num_users for system in systems])
+    together = iqi_users._closed_forms_of_first_users(systems[-1], counts)
+    alone = np.stack([iqi.sum_se_closed_form(system) for system in systems], axis=-1)
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+    moments = iqi_users.networks_of_one_draw(jax.random.key(2), systems=systems)
+    sums = iqi_users._sum_se_of_each(systems, moments)
+    each = [iqi.sum_se(*pair) for pair in zip(systems, moments, strict=True)]
+    np.testing.assert_allclose(sums, np.stack(each, axis=-1), rtol=1e-5)
