@@ -139,10 +139,17 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled call: JAX's program, from arrays to arrays, and the tree that its results make."""
+    """A compiled call: JAX's program, from arrays to arrays, and the tree that its results make.
+
+    Attributes:
+        compiled: JAX's program.
+        result: The tree, with places for arrays.
+        name: What it is kept under.
+    """
 
     compiled: jax.stages.Compiled
     result: PyTree
+    name: str
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run with arguments of the same structure, shapes and static values."""
@@ -166,7 +173,7 @@ def _kept(function: Callable[..., Any], args: tuple, kwargs: dict) -> Program | 
         except (ValueError, NotImplementedError):
             return None  # JAX cannot serialize it, or the function refuses it and will say so again
         lowered = _lowered(serialized, function.__name__, _plain_arrays((args, kwargs)))
-        _store.loaded[name] = Program(lowered.compile(), result)
+        _store.loaded[name] = Program(lowered.compile(), result, name)
     return _store.loaded[name]
 
 

@@ -26,7 +26,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
-from jaxmimo.core.programs import compiled
+from jaxmimo.core.programs import compiled, remembered
 from jaxmimo.simulation.batches import (
     available_bytes,
     batch_that_fits,
@@ -70,6 +70,10 @@ class Program:
     @cached_property
     def temporary_bytes(self) -> int:
         """Memory of its temporary arrays."""
+        name = getattr(self.run, "name", None)  # of a program that is kept
+        return remembered(name, "temporary_bytes", self._temporary_bytes)
+
+    def _temporary_bytes(self) -> int:
         memory = self.run.compiled.memory_analysis()
         return memory.temp_size_in_bytes if memory is not None else 0
 

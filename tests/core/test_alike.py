@@ -1,10 +1,11 @@
-"""A function of many trees, in one program for those that are alike."""
+"""Functions of many trees, in one program for those that are alike."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from jaxmimo.core.alike import of_all
+from jaxmimo.core.alike import Kinds
 
 
 def trees_of(sizes):
@@ -14,10 +15,12 @@ def trees_of(sizes):
     ]
 
 
-def test_results_are_those_of_each_in_order():
+@pytest.mark.parametrize("mapped", [Kinds.map, Kinds.map_in_turn])
+def test_results_are_those_of_each_in_order(mapped):
     trees = trees_of([3, 2, 3, 5, 2, 3])
-    found = of_all(lambda tree: (tree["a"].sum() + tree["b"], 2 * tree["a"]), trees)
-    for (total, twice), tree in zip(found, trees, strict=True):
+    found = mapped(Kinds.of(trees), lambda tree: (tree["a"].sum() + tree["b"], 2 * tree["a"]))
+    assert len(found.stacks) == 3
+    for (total, twice), tree in zip(found.each(), trees, strict=True):
         np.testing.assert_allclose(total, tree["a"].sum() + tree["b"], rtol=1e-6)
         np.testing.assert_array_equal(twice, 2 * tree["a"])
 
@@ -29,17 +32,37 @@ def test_function_is_traced_once_for_each_kind():
         seen.append(tree["a"].shape)
         return tree["b"]
 
-    jax.eval_shape(lambda trees: of_all(count, trees), trees_of([3, 2, 3, 5, 2, 3]))
+    jax.eval_shape(lambda trees: Kinds.of(trees).map(count), trees_of([3, 2, 3, 5, 2, 3]))
     assert sorted(seen) == [(2,), (3,), (5,)]
 
 
+def test_results_that_are_alike_are_of_one_kind_in_the_order_of_the_trees():
+    sizes, seen = [3, 2, 3, 5, 2, 3], []
+    lengths = Kinds.of(trees_of(sizes)).map(lambda tree: tree["b"])
+    np.testing.assert_array_equal(lengths.together(), sizes)
+
+    def square(length):
+        seen.append(length)
+        return length**2
+
+    np.testing.assert_array_equal(lengths.map(square).together(), np.square(sizes))
+    assert len(seen) == 1
+
+
 def test_trees_of_other_structure_or_type_are_apart():
-    trees = [jnp.ones(2), (jnp.ones(2),), jnp.ones(2, jnp.int32)]
-    seen = []
+    trees = Kinds.of([jnp.ones(2), (jnp.ones(2),), jnp.ones(2, jnp.int32)])
+    assert len(trees.stacks) == 3
+    sums = trees.map(lambda tree: jax.tree.leaves(tree)[0].sum().astype(float))
+    np.testing.assert_array_equal(sums.together(), [2.0, 2.0, 2.0])
 
-    def note(tree):
-        seen.append(jax.tree.structure(tree))
-        return jax.tree.leaves(tree)[0].sum()
 
-    assert [float(value) for value in of_all(note, trees)] == [2.0, 2.0, 2.0]
-    assert len(seen) == 3
+def test_first_is_the_first_tree():
+    trees = trees_of([3, 2, 3])
+    jax.tree.map(np.testing.assert_array_equal, Kinds.of(trees).first, trees[0])
+
+
+def test_kinds_are_trees_themselves():
+    kinds = Kinds.of(trees_of([3, 2, 3]))
+    doubled = jax.jit(lambda kinds: jax.tree.map(lambda leaf: 2 * leaf, kinds))(kinds)
+    for twice, tree in zip(doubled.each(), kinds.each(), strict=True):
+        np.testing.assert_array_equal(twice["a"], 2 * tree["a"])

@@ -285,9 +285,9 @@ def sum_rates(
     h: Complex[Array, "users azimuth_antennas elevation_antennas"],
 ) -> Float[Array, "cells precodings"]:
     """Sum rates of equally many precodings of every cell in one realization, eqs. (26)-(27)."""
-    powers = powers_of_each(precodings, h)
-    rates = [spectral_efficiency(sinr_of_powers(each)).sum() for cell in powers for each in cell]
-    return jnp.stack(rates).reshape(len(powers), -1)
+    powers = jnp.stack([jnp.stack(of_cell) for of_cell in powers_of_each(precodings, h)])
+    sinr = jax.vmap(jax.vmap(sinr_of_powers))(powers)
+    return spectral_efficiency(sinr).sum(-1)
 
 
 def powers_of_each(

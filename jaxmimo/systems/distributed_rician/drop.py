@@ -193,8 +193,10 @@ def _covariance_of_links(
     def of_link(key: Array, angle: Array) -> Complex[Array, "antennas antennas"]:
         return system.covariance(key, system.ap_antennas, angle, system.spacing)
 
-    keys = jax.random.split(key, angle.shape)
-    return Parts.of(jax.vmap(jax.vmap(of_link, out_axes=-1), out_axes=-2)(keys, angle))
+    # Of as many as any layout of these antennas takes, so that all layouts share the program.
+    keys = jax.random.split(key, system.num_antennas * system.num_users)[: angle.size]
+    links = jax.vmap(of_link, out_axes=-1)(keys, angle.ravel())
+    return Parts.of(links.reshape(*links.shape[:2], *angle.shape))
 
 
 def _amplitudes(system: DistributedRician) -> tuple[Array, Array]:

@@ -7,12 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Complex, Float, Key
 
 from jaxmimo.channel.fading import rician_amplitudes
-from jaxmimo.core.alike import of_all
+from jaxmimo.core.alike import Kinds
 from jaxmimo.core.checks import require
 from jaxmimo.core.singular_values import singular_values
 from jaxmimo.core.small_matrices import Parts
@@ -179,9 +179,9 @@ def _correlation_of_drop(
     key: Array, *, systems: tuple[DistributedRician, ...], keep_axes: tuple[bool, bool]
 ) -> Array:
     drop_key, _ = jax.random.split(key)
-    of_users = of_all(lambda system: _factors(draw_drop(drop_key, system)), systems)
-    each = of_all(lambda factors: jnp.abs(_correlation(*factors)), of_users)
-    return unless_kept(jnp.stack(each), keep_axes)
+    of_users = Kinds.of(systems).map(lambda system: _factors(draw_drop(drop_key, system)))
+    correlation = of_users.map(lambda factors: jnp.abs(_correlation(*factors)))
+    return unless_kept(correlation.together(), keep_axes)
 
 
 def _factors(drop: Drop) -> tuple[Parts, Parts]:
@@ -219,20 +219,22 @@ def _condition_of_drop(
     keep_axes: tuple[bool, bool],
 ) -> tuple[ConditionNumber, Array]:
     drop_key, fading_key = jax.random.split(key)
-    drops = of_all(partial(draw_drop, drop_key), systems)
+    drops = Kinds.of(systems).map(partial(draw_drop, drop_key))
 
-    def of_chunk(white: Parts, noise: Parts) -> tuple[Array, Array, Array]:
-        each = of_all(lambda drop: drop.draws(white, noise, 0.0), drops)
-        alike = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-        condition = lax.map(_conditions, alike)
-        log10 = jnp.log10(condition)
-        levels = jnp.asarray(_LEVELS, log10.dtype).reshape(1, 1, -1, 1)
-        below = log10[:, :, None] <= levels
-        return condition, log10, below.astype(log10.dtype)
+    def of_chunk(white: Parts, noise: Parts) -> Kinds[tuple[ConditionNumber, Array]]:
+        draws = drops.map(lambda drop: drop.draws(white, noise, 0.0))
+        return draws.map_in_turn(_conditions).map(_contributions)
 
-    mean, log10_mean, distribution = mean_over_fading(fading_key, drops[0], realizations, of_chunk)
-    averages = ConditionNumber(mean, log10_mean, jnp.zeros_like(mean))
-    return unless_kept((averages, distribution), keep_axes)
+    mean = mean_over_fading(fading_key, drops.first, realizations, of_chunk)
+    return unless_kept(mean.together(), keep_axes)
+
+
+def _contributions(condition: Float[Array, "sweep batch"]) -> tuple[ConditionNumber, Array]:
+    """What realizations add to the averages, but to the median, and to the distribution."""
+    log10 = jnp.log10(condition)
+    levels = jnp.asarray(_LEVELS, log10.dtype).reshape(1, -1, 1)
+    below = (log10[:, None] <= levels).astype(log10.dtype)
+    return ConditionNumber(condition, log10, jnp.zeros_like(condition)), below
 
 
 def _conditions(draws: Draws) -> Float[Array, "sweep batch"]:

@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Float, Key, PyTree
 
-from jaxmimo.core.alike import of_all
+from jaxmimo.core.alike import Kinds
 from jaxmimo.core.checks import integer, require
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.small_matrices import Parts
@@ -184,22 +184,21 @@ def _se_of_drop(
     keep_axes: tuple[bool, bool, bool],
 ) -> Array:
     drop_key, fading_key = jax.random.split(key)
-    drops = of_all(partial(draw_drop, drop_key), systems)
-    variance = 0.0 if estimator is perfect_csi else drops[0].error_variance
+    drops = Kinds.of(systems).map(partial(draw_drop, drop_key))
+    variance = 0.0 if estimator is perfect_csi else drops.first.error_variance
 
-    def se_of_chunk(white: Parts, noise: Parts) -> Array:
-        each = of_all(lambda drop: drop.draws(white, noise, variance), drops)
+    def se_of_chunk(white: Parts, noise: Parts) -> Kinds[Array]:
+        draws = drops.map(lambda drop: drop.draws(white, noise, variance))
         if estimator in (least_squares, perfect_csi):
-            alike = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-            sinr = lax.map(lambda draws: sinr_of_draws(draws, combiners, additive_errors), alike)
+            sinr = draws.map_in_turn(lambda each: sinr_of_draws(each, combiners, additive_errors))
         else:
-            by_link = [estimates_by_link(drop, estimator) for drop in drops]
-            pairs = zip(each, by_link, strict=True)
-            sinr = jnp.stack([sinr_of_draws(draws, combiners, by) for draws, by in pairs])
-        return spectral_efficiency(sinr)
+            by_link = [estimates_by_link(drop, estimator) for drop in drops.each()]
+            pairs = zip(draws.each(), by_link, strict=True)
+            sinr = Kinds.of([sinr_of_draws(each, combiners, by) for each, by in pairs])
+        return sinr.map(spectral_efficiency)
 
-    mean = mean_over_fading(fading_key, drops[0], realizations, se_of_chunk)
-    return unless_kept(mean, keep_axes)
+    mean = mean_over_fading(fading_key, drops.first, realizations, se_of_chunk)
+    return unless_kept(mean.together(), keep_axes)
 
 
 def as_systems(
