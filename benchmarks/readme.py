@@ -27,6 +27,11 @@ def _microseconds(value: float) -> str:
     return f"{float(f'{value:.3g}'):,g} \u00b5s"
 
 
+def _seconds(value: float) -> str:
+    """A difference of two durations, which tells nothing where it is small."""
+    return f"{value:.2g} s" if value >= 0.1 else "below 0.1 s"
+
+
 MEASURES = (
     ("a realization takes", "realizations_per_s", _microseconds, lambda rate: 1e6 / rate),
     (
@@ -39,8 +44,8 @@ MEASURES = (
     ("a NumPy loop over realizations", "ratio_numpy_loop", _times, float),
     ("the fastest NumPy we could write", "fastest", _times, float),
     ("share of its floor", "floor_share", "{:.0f} %".format, lambda share: 100 * share),
-    ("compilation", "compile_cold_s", "{:.2g} s".format, float),
-    ("the same, cached", "compile_cached_s", "{:.2g} s".format, float),
+    ("compilation", "compile_cold_s", _seconds, float),
+    ("the same, cached", "compile_cached_s", _seconds, float),
     ("peak memory", "peak_bytes", "{:.2g} GB".format, lambda size: size / 1e9),
 )
 """Row of the table, key of the JSON row, format, and unit."""

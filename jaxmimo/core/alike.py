@@ -1,7 +1,7 @@
 """Functions of many trees of arrays, compiled once for all that are alike."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class Kinds(eqx.Module, Generic[Tree]):
-    """Trees by their kind: those whose arrays have the same shapes are one stack.
+    """Trees by their kind: those that differ in nothing but the numbers in arrays are one stack.
 
     A program of them grows with the kinds of trees, not with their number. Single trees are not cut
     out of their stacks in between: XLA would compute again for each what it stacked for all.
@@ -30,8 +30,8 @@ class Kinds(eqx.Module, Generic[Tree]):
 
     @staticmethod
     def of(trees: Sequence[Tree]) -> "Kinds[Tree]":
-        """Trees of any kinds, whose leaves are arrays."""
-        single = (jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree) for tree in trees)
+        """Trees of any kinds."""
+        single = (_of_arrays(lambda array: array[None], tree) for tree in trees)
         return _stacked(single, ((i,) for i in range(len(trees))))
 
     def map(self, function: Callable[[Tree], Result]) -> "Kinds[Result]":
@@ -44,36 +44,44 @@ class Kinds(eqx.Module, Generic[Tree]):
 
     def map_in_turn(self, function: Callable[[Tree], Result]) -> "Kinds[Result]":
         """As `map`, one tree of a kind after another: where one fills the caches."""
-        return _stacked((lax.map(function, stack) for stack in self.stacks), self.places)
+        return _stacked((_mapped_in_turn(function, stack) for stack in self.stacks), self.places)
 
     @property
     def first(self) -> Tree:
         """The first tree."""
-        return jax.tree.map(lambda leaf: leaf[0], self.stacks[0])
+        return _member(self.stacks[0], 0)
 
     def each(self) -> list[Tree]:
         """Tree by tree, in their order."""
         trees = {
-            place: jax.tree.map(lambda leaf, i=i: leaf[i], stack)
+            place: _member(stack, i)
             for stack, places in zip(self.stacks, self.places, strict=True)
             for i, place in enumerate(places)
         }
         return [trees[place] for place in range(len(trees))]
 
     def together(self) -> Tree:
-        """All trees, which must be alike, with a leading axis in their order."""
+        """All trees, which must be of one kind, with a leading axis in their order."""
         ((stack,), (places,)) = self.stacks, self.places
         order = np.argsort(places)
         if (order == np.arange(order.size)).all():
             return stack
-        return jax.tree.map(lambda leaf: leaf[order], stack)
+        return _of_arrays(lambda array: array[order], stack)
 
 
 def _mapped(function: Callable[[Tree], Result], stack: Tree) -> Result:
-    if len(jax.tree.leaves(stack)[0]) > 1:
-        return jax.vmap(function)(stack)
-    result = function(jax.tree.map(lambda leaf: leaf[0], stack))
-    return jax.tree.map(lambda leaf: leaf[None], result)
+    if any(len(leaf) > 1 for leaf in jax.tree.leaves(stack) if _is_array(leaf)):
+        return eqx.filter_vmap(function)(stack)
+    return _of_arrays(lambda array: array[None], function(_member(stack, 0)))
+
+
+def _mapped_in_turn(function: Callable[[Tree], Result], stack: Tree) -> Result:
+    arrays, rest = eqx.partition(stack, _is_array)
+    return lax.map(lambda arrays: function(eqx.combine(arrays, rest)), arrays)
+
+
+def _member(stack: Tree, place: int) -> Tree:
+    return _of_arrays(lambda array: array[place], stack)
 
 
 def _stacked(stacks: Iterable[Tree], places: Iterable[tuple[int, ...]]) -> Kinds[Tree]:
@@ -84,11 +92,24 @@ def _stacked(stacks: Iterable[Tree], places: Iterable[tuple[int, ...]]) -> Kinds
     joined, order = [], []
     for members in found.values():
         alike, where = zip(*members, strict=True)
-        joined.append(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *alike))
+        joined.append(_of_arrays(lambda *arrays: jnp.concatenate(arrays), *alike))
         order.append(sum(where, ()))
     return Kinds(tuple(joined), tuple(order))
 
 
 def _kind(stack: PyTree) -> Hashable:
     leaves, structure = jax.tree.flatten(stack)
-    return structure, tuple((jnp.shape(leaf)[1:], jnp.result_type(leaf)) for leaf in leaves)
+    return structure, tuple(
+        (leaf.shape[1:], leaf.dtype) if _is_array(leaf) else leaf for leaf in leaves
+    )
+
+
+def _of_arrays(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
+    """The tree with a function of its arrays, and those of others in the same places."""
+    return jax.tree.map(
+        lambda leaf, *rest: function(leaf, *rest) if _is_array(leaf) else leaf, tree, *others
+    )
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray)

@@ -66,3 +66,13 @@ def test_kinds_are_trees_themselves():
     doubled = jax.jit(lambda kinds: jax.tree.map(lambda leaf: 2 * leaf, kinds))(kinds)
     for twice, tree in zip(doubled.each(), kinds.each(), strict=True):
         np.testing.assert_array_equal(twice["a"], 2 * tree["a"])
+
+
+def test_what_is_no_array_stays_as_it_is_and_tells_kinds_apart():
+    trees = [(jnp.ones(()), 2), (jnp.ones(()), 3), (2 * jnp.ones(()), 3)]
+    kinds = Kinds.of(trees)
+    assert len(kinds.stacks) == 2
+    assert kinds.first[1] == 2
+    for mapped in (kinds.map, kinds.map_in_turn):  # the number is a shape
+        found = mapped(lambda tree: (tree[0] * jnp.ones(tree[1])).sum())
+        np.testing.assert_array_equal(found.together(), [2.0, 3.0, 6.0])
