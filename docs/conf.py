@@ -43,7 +43,7 @@ myst_heading_anchors = 3
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!jaxmimo\b).*"),  # other projects' names are not linked
-    ("py:class", r"jaxmimo\..*\.(Tree|Result)"),  # nor are type variables
+    ("py:(class|obj)", r"jaxmimo\..*\.(Tree|Result)"),  # nor are type variables
 ]
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
