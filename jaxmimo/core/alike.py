@@ -40,7 +40,8 @@ class Kinds(eqx.Module, Generic[Tree]):
         Args:
             function: From a tree to a tree of arrays.
         """
-        return _stacked((_mapped(function, stack) for stack in self.stacks), self.places)
+        pairs = zip(self.stacks, self.places, strict=True)
+        return _stacked((_mapped(function, *pair) for pair in pairs), self.places)
 
     def map_in_turn(self, function: Callable[[Tree], Result]) -> "Kinds[Result]":
         """As `map`, one tree of a kind after another: where one fills the caches."""
@@ -69,8 +70,8 @@ class Kinds(eqx.Module, Generic[Tree]):
         return _of_arrays(lambda array: array[order], stack)
 
 
-def _mapped(function: Callable[[Tree], Result], stack: Tree) -> Result:
-    if any(len(leaf) > 1 for leaf in jax.tree.leaves(stack) if _is_array(leaf)):
+def _mapped(function: Callable[[Tree], Result], stack: Tree, places: tuple[int, ...]) -> Result:
+    if len(places) > 1:
         return eqx.filter_vmap(function)(stack)
     return _of_arrays(lambda array: array[None], function(_member(stack, 0)))
 

@@ -230,7 +230,7 @@ def _condition_of_drop(
 
 
 def _contributions(condition: Float[Array, "sweep batch"]) -> tuple[ConditionNumber, Array]:
-    """What realizations add to the averages, but to the median, and to the distribution."""
+    """What realizations add to the averages and to the distribution, which has the median."""
     log10 = jnp.log10(condition)
     levels = jnp.asarray(_LEVELS, log10.dtype).reshape(1, -1, 1)
     below = (log10[:, None] <= levels).astype(log10.dtype)
