@@ -3,8 +3,13 @@
 import jax
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
-from jaxmimo.channel.correlation import LocalScattering, ScatteringClusters
+from jaxmimo.channel.correlation import (
+    LocalScattering,
+    ScatteringClusters,
+    local_scattering_covariance,
+)
 from jaxmimo.core.units import noise_power as thermal_noise
 from jaxmimo.systems.distributed_rician import DistributedRician, se_of_drops, se_sample
 from jaxmimo.systems.distributed_rician.drop import draw_drop, draw_fading
@@ -226,3 +231,22 @@ def test_simulated_drops_are_the_sample_at_their_keys():
     expected = np.stack([sample(jax.random.fold_in(key, i)) for i in range(3)])
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert found.shape == (3, 3)
+
+
+def scattering_of_waves(count, key, num_antennas, angle, spacing):
+    """The mean of as many waves as a plain number says, which is a shape."""
+    angles = angle + 0.2 * jax.random.normal(key, (count,))
+    of_wave = Partial(local_scattering_covariance, num_antennas, angular_std=0.1, spacing=spacing)
+    return jax.vmap(of_wave)(angles).mean(0)
+
+
+def test_networks_whose_scattering_holds_plain_numbers_are_what_each_is_alone():
+    systems = [
+        network(aps, 6 // aps, covariance=Partial(scattering_of_waves, waves))
+        for aps, waves in ((2, 1), (2, 4), (3, 4), (2, 4))
+    ]
+    key = jax.random.key(9)
+    found = jax.jit(se_sample(systems, realizations=3))(key)
+    alone = [jax.jit(se_sample(system, realizations=3))(key) for system in systems]
+    np.testing.assert_allclose(found, np.stack(alone), rtol=1e-5)
+    assert np.abs(found[0] - found[1]).max() > 1e-3
