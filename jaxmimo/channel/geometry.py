@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, Key
 
-from jaxmimo.core.checks import integer, require
+from jaxmimo.core.checks import array_module, integer, on_device, require
 from jaxmimo.core.randomness import uniform
 
 
@@ -36,7 +36,8 @@ def ap_grid(num_aps: int, side: ArrayLike) -> Float[Array, "aps 2"]:
     x = np.tile((np.arange(columns) + 0.5) / columns, rows)
     y = np.repeat((np.arange(rows) + 0.5) / rows, columns)
     dtype = jnp.result_type(float)
-    return jnp.asarray(side, dtype) * np.stack([x, y], axis=-1).astype(dtype)
+    side = array_module(side).asarray(side, dtype)
+    return on_device(side * np.stack([x, y], axis=-1).astype(dtype))
 
 
 def uniform_positions(key: Key[Array, ""], count: int, side: ArrayLike) -> Float[Array, "count 2"]:

@@ -16,6 +16,7 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
@@ -259,18 +260,19 @@ def check_band(
     carrier, spacing = real_array("carrier", carrier), real_array("spacing", spacing)
     if is_traced(frequencies, carrier, spacing):
         return frequencies, carrier, spacing
+    lowest, carriers = np.asarray(frequencies).min(initial=np.inf), np.asarray(carrier)
     require(
-        bool(jnp.all(carrier > 0)),
+        bool(np.all(carriers > 0)),
         f"`carrier` must be positive, but got {carrier} Hz. Give the carrier frequency in Hz.",
     )
     require(
-        frequencies.size == 0 or bool(jnp.all(carrier + frequencies.min() > 0)),
+        bool(np.all(carriers + lowest > 0)),
         "`frequencies` must stay above minus the carrier: they are counted from it. Give "
         "frequencies in baseband, or a narrower band.",
     )
-    in_wavelengths = spacing * carrier / SPEED_OF_LIGHT
+    in_wavelengths = np.asarray(spacing) * carriers / SPEED_OF_LIGHT
     require(
-        bool(jnp.all((in_wavelengths >= 0.1) & (in_wavelengths <= 100))),
+        bool(np.all((in_wavelengths >= 0.1) & (in_wavelengths <= 100))),
         "`spacing` must lie between 0.1 and 100 wavelengths, but is "
         f"{float(in_wavelengths.max()):g} of them. It is in metres: half a wavelength is "
         "299792458 / carrier / 2.",

@@ -147,7 +147,7 @@ _NEAREST = 10.0
 def _above(name: str, value: ArrayLike, least: float, unit: str) -> Array:
     array = real_array(name, value)
     require(
-        is_traced(array) or bool(jnp.all(array > least)),
+        is_traced(array) or bool(np.all(np.asarray(array) > least)),
         f"`{name}` must be above {least:g} {unit}, but got {value}. Give it in {unit}.",
     )
     return array

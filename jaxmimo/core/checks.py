@@ -1,6 +1,7 @@
 """Errors that teach: what is wrong, with which parameter, and the remedy, in one line."""
 
 from numbers import Integral
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -66,8 +67,15 @@ def real_array(
     return on_device(array)
 
 
-def on_device(array: np.ndarray) -> jax.Array:
+def array_module(*values: object) -> ModuleType:
+    """NumPy where values are known, else JAX's: a program for one known number takes longer."""
+    return jnp if is_traced(*values) else np
+
+
+def on_device(array: np.ndarray | np.generic | jax.Array) -> jax.Array:
     """As `jnp.asarray`, in JAX's precision, but without a program for every shape."""
+    if isinstance(array, jax.Array):
+        return array
     return jax.device_put(array.astype(jax.dtypes.canonicalize_dtype(array.dtype)))
 
 
@@ -85,7 +93,7 @@ def positive_number(name: str, value: ArrayLike) -> jax.Array:
     """`real_array` of a single number above zero."""
     array = real_number(name, value)
     require(
-        is_traced(array) or bool(array > 0),
+        is_traced(array) or bool(np.asarray(array) > 0),
         f"`{name}` must be positive, but got {value}. Give a linear value in SI units.",
     )
     return array

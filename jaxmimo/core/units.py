@@ -1,13 +1,17 @@
 """Decibels and degrees at the border of the library; inside, everything is linear and radians."""
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxmimo.core.checks import array_module, on_device
 
+
+@np.errstate(over="ignore")  # infinity says it, as it does in JAX
 def from_db(value_db: ArrayLike) -> Array:
     """Power ratio [linear] of a value in decibels."""
-    return 10.0 ** (jnp.asarray(value_db) / 10.0)
+    return on_device(_linear(value_db))
 
 
 def to_db(value: ArrayLike) -> Array:
@@ -21,6 +25,7 @@ def amplitude(power: Array) -> Array:
     return jnp.where(present, jnp.sqrt(jnp.where(present, power, 1.0)), 0.0)
 
 
+@np.errstate(over="ignore")
 def noise_power(
     bandwidth_hz: ArrayLike, noise_figure_db: ArrayLike, density_dbm_hz: ArrayLike = -174.0
 ) -> Array:
@@ -31,5 +36,12 @@ def noise_power(
         noise_figure_db: $F$ [dB].
         density_dbm_hz: $N_0$ [dBm/Hz]; -174 at room temperature.
     """
-    density_db = jnp.asarray(density_dbm_hz) - 30.0
-    return jnp.asarray(bandwidth_hz) * from_db(density_db + jnp.asarray(noise_figure_db))
+    xp = array_module(bandwidth_hz, noise_figure_db, density_dbm_hz)
+    density_db = xp.asarray(density_dbm_hz) - 30.0
+    density = _linear(density_db + xp.asarray(noise_figure_db))
+    return on_device(xp.asarray(bandwidth_hz) * density)
+
+
+def _linear(value_db: ArrayLike) -> np.ndarray | np.floating | Array:
+    xp = array_module(value_db)
+    return 10.0 ** (xp.asarray(value_db) / 10.0)

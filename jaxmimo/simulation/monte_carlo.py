@@ -15,7 +15,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
@@ -140,7 +139,7 @@ def monte_carlo(
     realizations, batch_size = checked_arguments(realizations, batch_size, target_error)
     model = Model(sample, key)
     traced = partial(_traced_run, model, realizations, statistic, batch_size)
-    if model.is_traced or is_traced(statistic, jnp.zeros(())):
+    if model.is_traced or is_traced(statistic, on_device(np.zeros(()))):
         return traced()
     if isinstance(checkpoint, str | Path):
         checkpoint = open_checkpoint(checkpoint).next_part()

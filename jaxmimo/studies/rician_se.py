@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 from matplotlib.axes import Axes
 
 from jaxmimo.channel.pathloss import log_distance_gain
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.plotting import axis_label, panels_of, share_limits
 from jaxmimo.studies import common, rician, rician_claims, rician_picture, rician_se_claims
 from jaxmimo.studies.study import Sampling, Study
@@ -99,14 +100,19 @@ def se_levels(system: DistributedRician) -> np.ndarray:
 
     The last one is what no user exceeds: alone, below an AP that has all antennas.
     """
+    snr = float(_largest_snr(system))
+    top = max(5, math.ceil(math.log2(1.0 + snr)))
+    return np.concatenate([np.arange(40) / 10, np.arange(16, 4 * top + 1) / 4])
+
+
+@kept_jit
+def _largest_snr(system: DistributedRician) -> Array:
     gain = log_distance_gain(
         system.height_difference,
         exponent=system.path_loss_exponent,
         carrier_hz=system.carrier_hz,
     )
-    snr = float(system.num_antennas * system.power * gain / system.noise_power)
-    top = max(5, math.ceil(math.log2(1.0 + snr)))
-    return np.concatenate([np.arange(40) / 10, np.arange(16, 4 * top + 1) / 4])
+    return system.num_antennas * system.power * gain / system.noise_power
 
 
 def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:

@@ -13,6 +13,7 @@ from jax.tree_util import Partial
 
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
 from jaxmimo.core.checks import require
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.randomness import uniform
 from jaxmimo.core.units import to_db
 from jaxmimo.rates import beam_squint
@@ -45,8 +46,6 @@ _ATTRIBUTES = {
     "angle_deg": ("Angle", "degrees"),
     "sector_deg": ("Half width of the sector", "degrees"),
 }
-_array_gain = jax.jit(beam_squint.beam_squint_gain, static_argnums=1)
-_dft_leakage = jax.jit(beam_squint.dft_leakage, static_argnums=1)
 _SCALARS = ("carrier_ghz", "bandwidth_mhz", "antenna_spacing", "angle_deg", "sector_deg")
 
 
@@ -87,12 +86,18 @@ class SquintGain:
         """Antenna spacing [m]."""
         return self.antenna_spacing * SPEED_OF_LIGHT / (1e9 * self.carrier_ghz)
 
+    @property
+    def offsets_mhz(self) -> np.ndarray:
+        """Frequencies from the carrier [MHz]."""
+        edge = 0.5 * self.bandwidth_mhz
+        return np.linspace(-edge, edge, self.num_frequencies)
+
 
 def run(parameters: SquintGain, sampling: Sampling) -> xr.Dataset:
     """Evaluate the closed forms, and simulate the mean gain with one random user a realization."""
-    edge = 0.5 * parameters.bandwidth_mhz
-    offsets = np.linspace(-edge, edge, parameters.num_frequencies)
-    bins, leakage = _leakage(parameters)
+    offsets = parameters.offsets_mhz
+    closed_forms = jax.tree.map(np.asarray, _closed_forms(parameters))
+    bins, leakage = _about_peak(closed_forms["leakage"])
     gain_dims = ("num_antennas", "frequency_offset_mhz")
     estimate = common.simulate(
         Partial(_random_user, parameters, jnp.asarray(1e6 * offsets)),
@@ -109,12 +114,12 @@ def run(parameters: SquintGain, sampling: Sampling) -> xr.Dataset:
             **{name: getattr(parameters, name) for name in _SCALARS},
         },
         {
-            "gain_db": (gain_dims, _gain_db(parameters, offsets)),
+            "gain_db": (gain_dims, closed_forms["gain_db"]),
             "mean_gain_db": (gain_dims, estimate.mean["decibels"]),
             "mean_gain_db_std_error": (gain_dims, estimate.std_error["decibels"]),
-            "mean_gain_closed_form_db": (gain_dims, _mean_gain_db(parameters, offsets)),
+            "mean_gain_closed_form_db": (gain_dims, closed_forms["mean_gain_db"]),
             "leakage": (("place", "bin"), leakage),
-            **_of_arrays(parameters),
+            **_of_arrays(parameters, closed_forms["half_power_bandwidth"]),
         },
         _ATTRIBUTES,
     )
@@ -135,46 +140,43 @@ def _in_decibels(gain: Array) -> dict[str, Array]:
     return {"linear": gain, "decibels": to_db(gain)}
 
 
-def _gain_db(parameters: SquintGain, offsets: np.ndarray) -> np.ndarray:
+@kept_jit
+def _closed_forms(parameters: SquintGain) -> dict[str, Array]:
+    """Gains at the angle and in the mean, leakage and bandwidth of each array, in one program."""
+    offsets, spacing = 1e6 * parameters.offsets_mhz, parameters.spacing
     angle = math.radians(parameters.angle_deg)
-    gains = [
-        _array_gain(1e6 * offsets, antennas, parameters.spacing, angle)
-        for antennas in parameters.num_antennas
-    ]
-    return np.asarray(to_db(jnp.stack(gains)))
-
-
-def _mean_gain_db(parameters: SquintGain, offsets: np.ndarray) -> np.ndarray:
     angular_std = math.radians(parameters.sector_deg) / math.sqrt(3)
-    gains = [
-        beam_squint.mean_squint_gain(1e6 * offsets, antennas, parameters.spacing, 0.0, angular_std)
-        for antennas in parameters.num_antennas
-    ]
-    return np.asarray(to_db(jnp.stack(gains)))
+    arrays = parameters.num_antennas
+    gains = [beam_squint.beam_squint_gain(offsets, m, spacing, angle) for m in arrays]
+    means = [beam_squint.mean_squint_gain(offsets, m, spacing, 0.0, angular_std) for m in arrays]
+    widths = [beam_squint.squint_bandwidth(m, spacing, angle) for m in arrays]
+    places = np.array([0.0, offsets[-1]])
+    return {
+        "gain_db": to_db(jnp.stack(gains)),
+        "mean_gain_db": to_db(jnp.stack(means)),
+        "half_power_bandwidth": jnp.stack(widths) / 1e6,
+        "leakage": beam_squint.dft_leakage(
+            places, arrays[-1], spacing, angle, 1e9 * parameters.carrier_ghz
+        ),
+    }
 
 
-def _leakage(parameters: SquintGain) -> tuple[np.ndarray, np.ndarray]:
+def _about_peak(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bins about the peak at the carrier, and their shares of the power there and at the edge."""
-    antennas, carrier = parameters.num_antennas[-1], 1e9 * parameters.carrier_ghz
-    offset = jnp.asarray([0.0, 0.5e6 * parameters.bandwidth_mhz])
-    angle = math.radians(parameters.angle_deg)
-    shares = _dft_leakage(offset, antennas, parameters.spacing, angle, carrier)
-    shares = np.asarray(shares)
+    antennas = shares.shape[-1]
     reach = min(NEIGHBOURS, (antennas - 1) // 2)
     bins = np.arange(-reach, reach + 1)
     return bins, shares[:, (shares[0].argmax() + bins) % antennas]
 
 
-def _of_arrays(parameters: SquintGain) -> dict[str, tuple[tuple[str], np.ndarray]]:
+def _of_arrays(
+    parameters: SquintGain, half_power_bandwidth: np.ndarray
+) -> dict[str, tuple[tuple[str], np.ndarray]]:
     """Shift of the peak and bandwidth of each array, and what the rules of thumb say."""
     angle, edge = math.radians(parameters.angle_deg), 0.5e6 * parameters.bandwidth_mhz
     lag = parameters.spacing * math.sin(angle) / SPEED_OF_LIGHT
     antennas = np.asarray(parameters.num_antennas)
     carrier = 1e9 * parameters.carrier_ghz
-    widths = [
-        float(beam_squint.squint_bandwidth(m, parameters.spacing, angle))
-        for m in parameters.num_antennas
-    ]
     moved = [
         _peak(m, (carrier + edge) * lag) - _peak(m, carrier * lag) for m in parameters.num_antennas
     ]
@@ -183,7 +185,7 @@ def _of_arrays(parameters: SquintGain) -> dict[str, tuple[tuple[str], np.ndarray
     values = {
         "peak_shift": (np.array(moved) + antennas / 2) % antennas - antennas / 2,
         "peak_shift_closed_form": antennas * edge * lag,
-        "half_power_bandwidth": np.array(widths) / 1e6,
+        "half_power_bandwidth": half_power_bandwidth,
         "half_power_bandwidth_many": many / 1e6,
     }
     return {name: (("num_antennas",), value) for name, value in values.items()}

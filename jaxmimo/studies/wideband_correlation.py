@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from jax.tree_util import Partial
 from jaxmimo.channel.correlation import mean_wave
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
 from jaxmimo.core.checks import require
+from jaxmimo.core.programs import kept_jit
 from jaxmimo.rates import wideband_correlation as rates
 from jaxmimo.studies import (
     common,
@@ -126,23 +128,19 @@ class WidebandCorrelation:
 
 def run(parameters: WidebandCorrelation, sampling: Sampling) -> xr.Dataset:
     """Simulate all parts with one kernel; closed forms stand beside."""
-    complex_forms = {
-        "spacing_correlation": _spacing_correlation(parameters),
-        "frequency_correlation": _frequency_correlation(parameters),
+    forms = jax.tree.map(np.asarray, _closed_forms(parameters))
+    kronecker, miss = _kronecker(forms["correlation"], forms["micro"], forms["macro"])
+    phases = {
+        name: _phase(forms[name]) for name in ("spacing_correlation", "frequency_correlation")
     }
-    kronecker, miss = _kronecker(parameters)
-    sample = Partial(
-        wideband_correlation_draws.draw,
-        parameters,
-        {k: _phase(v) for k, v in complex_forms.items()},
-    )
+    sample = Partial(wideband_correlation_draws.draw, parameters, phases)
     estimate = common.simulate(
         sample, Partial(_statistic, kronecker), sampling, judged=_widest_spread
     )
     closed_forms = {
-        **{name: abs(form) for name, form in complex_forms.items()},
+        **{name: abs(forms[name]) for name in phases},
         "kronecker_miss": miss,
-        "jitter_correlation": _jitter_correlation(parameters),
+        "jitter_correlation": forms["jitter_correlation"],
     }
     dims = {
         "spacing_correlation": ("angular_std_deg", "spacing"),
@@ -196,13 +194,27 @@ def _widest_spread(values: dict[str, Array]) -> Array:
     return values["kronecker_miss"][1, -1]
 
 
-def _spacing_correlation(parameters: WidebandCorrelation) -> np.ndarray:
+@kept_jit
+def _closed_forms(parameters: WidebandCorrelation) -> dict[str, Array]:
+    """What has a closed form, with the factors of the Kronecker products, in one program."""
+    correlation, micro, macro = _stacked_channel(parameters)
+    return {
+        "spacing_correlation": _spacing_correlation(parameters),
+        "frequency_correlation": _frequency_correlation(parameters),
+        "jitter_correlation": _jitter_correlation(parameters),
+        "correlation": correlation,
+        "micro": micro,
+        "macro": macro,
+    }
+
+
+def _spacing_correlation(parameters: WidebandCorrelation) -> Array:
     phases = 2 * np.pi * np.asarray(parameters.spacing)
-    stds = np.radians(parameters.angular_std_deg).tolist()
-    return np.stack([np.asarray(mean_wave(phases, parameters.angle, std)) for std in stds])
+    stds = np.radians(parameters.angular_std_deg)
+    return jax.vmap(partial(mean_wave, phases, parameters.angle))(stds)
 
 
-def _frequency_correlation(parameters: WidebandCorrelation) -> np.ndarray:
+def _frequency_correlation(parameters: WidebandCorrelation) -> Array:
     separation = 1e6 * np.asarray(parameters.separation_mhz)
     reach = (parameters.array_antennas - 1) * parameters.element_spacing
     phases = 2 * np.pi * separation * reach / SPEED_OF_LIGHT
@@ -212,45 +224,64 @@ def _frequency_correlation(parameters: WidebandCorrelation) -> np.ndarray:
         # The one AP lies along x.
         return rates.position_correlation(offset, 0.0, jnp.zeros(1), parameters.place_m)[0, 0]
 
-    place = jax.jit(jax.vmap(of_place))(jnp.asarray(separation))
+    place = jax.vmap(of_place)(jnp.asarray(separation))
     gains = rates.frequency_correlation(separation, 1e-9 * parameters.delay_spread_ns)
-    return np.stack([np.asarray(array), np.asarray(place) + 0j, np.asarray(gains)])
+    return jnp.stack([array, place + 0j, gains])
 
 
-def _kronecker(parameters: WidebandCorrelation) -> tuple[np.ndarray, np.ndarray]:
-    """Kronecker product for each assumption and spread, and the share of R that it misses."""
+def _stacked_channel(parameters: WidebandCorrelation) -> tuple[Array, Array, Array]:
+    """Correlation for each assumption and spread, micro of each spread, macro of each assumption.
+
+    All are between the carrier and the widest separation.
+    """
     aps = parameters.num_aps
-    distances = parameters.ap_distance_step_m * jnp.arange(aps, dtype=jnp.result_type(float))
+    distances = jnp.asarray(parameters.ap_distance_step_m * np.arange(aps))
     offset = 1e6 * parameters.separation_mhz[-1]
     array = (parameters.num_antennas, parameters.element_spacing, parameters.angle)
-    products, misses = [], []
-    for function in ASSUMPTIONS.values():
-        alike = function is not rates.independent_scattering
+
+    def macro_of(assumption: rates.AngleCorrelation) -> Array:
+        alike = assumption is not rates.independent_scattering
         covariance = jnp.ones((aps, aps)) if alike else jnp.eye(aps)
-        macro = rates.macro_correlation(offset, 0.0, distances, covariance + 0j)
-        for std in np.radians(parameters.kronecker_std_deg).tolist():
-            rest = (std, parameters.carrier)
-            micro = rates.micro_correlation(offset, 0.0, *array, *rest)
-            means = [rates.mean_response(f, *array, *rest) for f in (offset, 0.0)]
-            blocks, *means = (jnp.stack([each] * aps) for each in (micro, *means))
-            correlation = np.asarray(function(blocks, *means, macro))
-            product = np.kron(np.asarray(micro), np.asarray(macro))
-            gap = np.linalg.norm(correlation - product) / np.linalg.norm(correlation)
-            products.append(product)
-            misses.append(round(float(gap**2), 9))  # below that it is rounding
-    shape = (len(ASSUMPTIONS), len(parameters.kronecker_std_deg))
-    return np.reshape(products, (*shape, *products[0].shape)), np.reshape(misses, shape)
+        return rates.macro_correlation(offset, 0.0, distances, covariance + 0j)
+
+    macro = [macro_of(assumption) for assumption in ASSUMPTIONS.values()]
+
+    def of_spread(std: Array) -> tuple[Array, Array]:
+        micro = rates.micro_correlation(offset, 0.0, *array, std, parameters.carrier)
+        here, there = (
+            rates.mean_response(frequency, *array, std, parameters.carrier)
+            for frequency in (offset, 0.0)
+        )
+        # All APs see alike.
+        blocks, here, there = (jnp.stack([each] * aps) for each in (micro, here, there))
+        pairs = zip(ASSUMPTIONS.values(), macro, strict=True)
+        each = [assumption(blocks, here, there, of_aps) for assumption, of_aps in pairs]
+        return jnp.stack(each), micro
+
+    stds = jnp.asarray(np.radians(parameters.kronecker_std_deg))
+    correlation, micro = jax.vmap(of_spread, out_axes=(1, 0))(stds)
+    return correlation, micro, jnp.stack(macro)
 
 
-def _jitter_correlation(parameters: WidebandCorrelation) -> np.ndarray:
-    bearings = jnp.radians(jnp.asarray([0.0, *parameters.bearing_deg]))
+def _jitter_correlation(parameters: WidebandCorrelation) -> Array:
+    bearings = jnp.asarray(np.radians([0.0, *parameters.bearing_deg]))
     carrier = parameters.carrier
 
     def of_jitter(jitter: Array) -> Array:
         return rates.position_correlation(carrier, carrier, bearings, jitter)[0, 1:]
 
     jitters = jnp.asarray(1e-2 * np.asarray(parameters.jitter_cm))
-    return np.asarray(jax.jit(jax.vmap(of_jitter, out_axes=1))(jitters))
+    return jax.vmap(of_jitter, out_axes=1)(jitters)
+
+
+def _kronecker(
+    correlation: np.ndarray, micro: np.ndarray, macro: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kronecker product for each assumption and spread, and the share of R that it misses."""
+    product = np.array([[np.kron(of_array, of_aps) for of_array in micro] for of_aps in macro])
+    gap = np.linalg.norm(correlation - product, axis=(-2, -1))
+    miss = (gap / np.linalg.norm(correlation, axis=(-2, -1))) ** 2
+    return product, miss.astype(float).round(9)  # below that it is rounding
 
 
 STUDY = Study(

@@ -6,7 +6,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
-from jaxmimo.core.checks import real_array, require
+from jaxmimo.core.checks import array_module, on_device, real_array, require
 from jaxmimo.core.split import WidelyLinear
 
 
@@ -42,8 +42,8 @@ class IQImbalance(eqx.Module):
                 f"`{name}` must have shape (aps, antennas), but has shape {array.shape}. "
                 "Give a number for hardware common to all antennas.",
             )
-        self.amplitude = jnp.atleast_2d(amplitude_array)
-        self.phase = jnp.atleast_2d(phase_array)
+        self.amplitude = _by_antenna(amplitude_array)
+        self.phase = _by_antenna(phase_array)
 
     @property
     def direct(self) -> Complex[Array, "*sweep aps antennas"]:
@@ -69,3 +69,7 @@ class IQImbalance(eqx.Module):
     def is_common(self) -> bool:
         """Whether all antennas of all APs share one mismatch, as their shape tells."""
         return self.shape[-2:] == (1, 1)
+
+
+def _by_antenna(mismatch: Array) -> Float[Array, "*sweep aps antennas"]:
+    return on_device(array_module(mismatch).atleast_2d(mismatch))

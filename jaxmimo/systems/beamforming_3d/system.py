@@ -5,6 +5,7 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
@@ -177,7 +178,7 @@ class Beamforming3D(eqx.Module):
         self.hole_radius = positive_number("hole_radius", hole_radius)
         require(
             is_traced(self.cell_radius, self.hole_radius)
-            or bool(self.hole_radius <= self.cell_radius),
+            or bool(np.asarray(self.hole_radius) <= np.asarray(self.cell_radius)),
             f"`hole_radius` must be at most cell_radius = {cell_radius}, but got {hole_radius}. "
             "Users live between the two.",
         )

@@ -90,7 +90,8 @@ def se_sample(
     """
     systems = as_systems(system)
     combiners = (combiner,) if callable(combiner) else tuple(combiner)
-    _check_fit(systems, combiners)
+    require(bool(combiners), "`combiner` must hold at least one scheme. Give mmse_combiner.")
+    check_alike(systems)
     count = checked_realizations(realizations)
     return Partial(
         _se_of_drop,
@@ -155,19 +156,6 @@ def check_alike(systems: Sequence[DistributedRician]) -> None:
         "`system` must hold networks with the same antennas in all, users, pilots and Rician "
         f"factors, but they have {sorted(facts, key=str)}. Simulate others apart.",
     )
-
-
-def _check_fit(systems: Sequence[DistributedRician], combiners: Sequence[Combiner]) -> None:
-    require(bool(combiners), "`combiner` must hold at least one scheme. Give mmse_combiner.")
-    check_alike(systems)
-    antennas, users = systems[0].num_antennas, systems[0].num_users
-    dtype = jnp.result_type(complex)
-    for combiner in combiners:  # raises what the scheme has to say about its shapes
-        jax.eval_shape(
-            lambda h, covariance, combiner=combiner: combiner(h, 1.0, covariance),
-            jax.ShapeDtypeStruct((antennas, users), dtype),
-            jax.ShapeDtypeStruct((antennas, antennas), dtype),
-        )
 
 
 def _mean_over_users(sample: Partial, key: Array) -> Array:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
@@ -11,7 +10,15 @@ from jaxtyping import Bool, Float
 
 from jaxmimo.channel.correlation import Covariance, uncorrelated
 from jaxmimo.channel.geometry import ap_grid
-from jaxmimo.core.checks import positive_integer, positive_number, real_array, real_number, require
+from jaxmimo.core.checks import (
+    array_module,
+    on_device,
+    positive_integer,
+    positive_number,
+    real_array,
+    real_number,
+    require,
+)
 from jaxmimo.core.units import noise_power as thermal_noise_power
 
 
@@ -59,7 +66,8 @@ class DistributedRician(eqx.Module):
     power: Float[Array, "*users"]
     noise_power: Float[Array, ""]
     side: Float[Array, ""]
-    height_difference: Float[Array, ""]
+    ap_height: Float[Array, ""]
+    user_height: Float[Array, ""]
     path_loss_exponent: Float[Array, ""]
     carrier_hz: Float[Array, ""]
     ap_positions: Float[Array, "aps 2"]
@@ -97,7 +105,8 @@ class DistributedRician(eqx.Module):
         self.rician_factor = real_array(
             "rician_factor", rician_factor, minimum=0.0, allow_infinity=True
         )
-        self.propagation_phase = jnp.asarray(propagation_phase, bool)
+        phase = array_module(propagation_phase).asarray(propagation_phase, bool)
+        self.propagation_phase = on_device(phase)
         require(
             callable(covariance),
             f"`covariance` must be a function, but is {covariance!r}. Use `uncorrelated`.",
@@ -109,9 +118,8 @@ class DistributedRician(eqx.Module):
         default_noise = thermal_noise_power(20e6, 9.0) if noise_power is None else noise_power
         self.noise_power = positive_number("noise_power", default_noise)
         self.side = real_number("side", side)
-        self.height_difference = real_number("ap_height", ap_height) - real_number(
-            "user_height", user_height
-        )
+        self.ap_height = real_number("ap_height", ap_height)
+        self.user_height = real_number("user_height", user_height)
         self.path_loss_exponent = real_number("path_loss_exponent", path_loss_exponent)
         self.carrier_hz = positive_number("carrier_hz", carrier_hz)
         real_number("spacing", spacing)
@@ -132,6 +140,11 @@ class DistributedRician(eqx.Module):
     def num_antennas(self) -> int:
         """M = Q S."""
         return self.num_aps * self.ap_antennas
+
+    @property
+    def height_difference(self) -> Float[Array, ""]:
+        """Height of the APs over the users [m]."""
+        return self.ap_height - self.user_height
 
     @property
     def sweep_length(self) -> int | None:

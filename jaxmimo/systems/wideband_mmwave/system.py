@@ -1,7 +1,7 @@
 """Parameters of the mmWave cell-free uplink over a wide band."""
 
 import equinox as eqx
-import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from jaxmimo.channel.geometry import ap_grid
 from jaxmimo.channel.multipath import Grid, check_band
-from jaxmimo.channel.pathloss import wavelength
+from jaxmimo.channel.pathloss import SPEED_OF_LIGHT, wavelength
 from jaxmimo.channel.umi_street_canyon import LosModel, never_los
 from jaxmimo.core.checks import (
     is_traced,
@@ -163,16 +163,19 @@ class WidebandMmwave(eqx.Module):
         )
         if is_traced(self.bandwidth_hz, self.carrier_hz, self.spacing):
             return
+        bandwidth, carrier, spacing = map(
+            np.asarray, (self.bandwidth_hz, self.carrier_hz, self.spacing)
+        )
         require(
-            bool(jnp.all(self.bandwidth_hz > 0)),
+            bool(np.all(bandwidth > 0)),
             f"`bandwidth_hz` must be positive, but got {self.bandwidth_hz}. Give W in Hz.",
         )
         require(
-            bool(jnp.all(self.bandwidth_hz < 2 * self.carrier_hz)),
+            bool(np.all(bandwidth < 2 * carrier)),
             f"`bandwidth_hz` must be less than twice `carrier_hz` = {self.carrier_hz:g} Hz, but "
             f"got {self.bandwidth_hz}. The band is centred at the carrier.",
         )
-        check_band(-0.5 * self.bandwidth_hz, self.carrier_hz, self.spacing_metres)
+        check_band(-0.5 * bandwidth, carrier, spacing * SPEED_OF_LIGHT / carrier)
 
     def _check_shapes(self, num_aps: int) -> None:
         require(
