@@ -154,7 +154,7 @@ def _closed_forms(parameters: SquintGain) -> dict[str, Array]:
     return {
         "gain_db": to_db(jnp.stack(gains)),
         "mean_gain_db": to_db(jnp.stack(means)),
-        "half_power_bandwidth": jnp.stack(widths) / 1e6,
+        "half_power_bandwidth": jnp.stack(widths),
         "leakage": beam_squint.dft_leakage(
             places, arrays[-1], spacing, angle, 1e9 * parameters.carrier_ghz
         ),
@@ -185,7 +185,7 @@ def _of_arrays(
     values = {
         "peak_shift": (np.array(moved) + antennas / 2) % antennas - antennas / 2,
         "peak_shift_closed_form": antennas * edge * lag,
-        "half_power_bandwidth": half_power_bandwidth,
+        "half_power_bandwidth": half_power_bandwidth.astype(float) / 1e6,
         "half_power_bandwidth_many": many / 1e6,
     }
     return {name: (("num_antennas",), value) for name, value in values.items()}

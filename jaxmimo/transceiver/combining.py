@@ -10,7 +10,7 @@ the SINR needs then follows from $\hat H^H \hat H$ and $\hat H^H (\hat H - H)$, 
 $V$: their *Gram forms*, in `IN_GRAM_FORM`, which simulations use.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -172,6 +172,15 @@ IN_GRAM_FORM: dict[Combiner, GramForm] = {
     mmse_combiner: _regularized_gains,
 }
 """The Gram form of each scheme that has one."""
+
+
+def check_zero_forcing(combiners: Collection[Combiner], antennas: int, users: int) -> None:
+    """Refuse zero forcing of more users than antennas, which a Gram matrix alone does not tell."""
+    require(
+        zf_combiner not in combiners or users <= antennas,
+        f"`num_users` = {users} must not exceed the {antennas} antennas of all APs for zero "
+        "forcing. Serve fewer users or use `mmse_combiner`.",
+    )
 
 
 def _plus_identity(a: Parts, factor: ArrayLike) -> Parts:

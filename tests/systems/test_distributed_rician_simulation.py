@@ -244,7 +244,7 @@ def test_bad_parameters_are_named_in_one_line(change, parameter):
         (network(), {"combiner": []}, "combiner"),
         (network(), {"realizations": 0}, "realizations"),
         (network(), {"drops": 1}, "drops"),
-        (network(users=5), {"combiner": zf_combiner}, "h_hat"),
+        (network(users=5), {"combiner": zf_combiner}, "num_users"),
     ],
     ids=lambda value: None if isinstance(value, dict | str) else "",
 )

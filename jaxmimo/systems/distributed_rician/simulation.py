@@ -29,7 +29,7 @@ from jaxmimo.systems.distributed_rician.uplink import (
     sinr_of_draws,
 )
 from jaxmimo.transceiver.channel_estimation import ChannelEstimator, least_squares, perfect_csi
-from jaxmimo.transceiver.combining import Combiner, mmse_combiner
+from jaxmimo.transceiver.combining import Combiner, check_zero_forcing, mmse_combiner
 
 LANES = 512
 """Fading realizations times Rician factors side by side: what a CPU's caches hold of them."""
@@ -92,6 +92,7 @@ def se_sample(
     combiners = (combiner,) if callable(combiner) else tuple(combiner)
     require(bool(combiners), "`combiner` must hold at least one scheme. Give mmse_combiner.")
     check_alike(systems)
+    check_zero_forcing(combiners, systems[0].num_antennas, systems[0].num_users)
     count = checked_realizations(realizations)
     return Partial(
         _se_of_drop,

@@ -24,7 +24,7 @@ from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
 from jaxmimo.systems.wideband_mmwave.designs import Design, per_subcarrier
 from jaxmimo.systems.wideband_mmwave.drop import Links, draw_links
 from jaxmimo.systems.wideband_mmwave.system import WidebandMmwave
-from jaxmimo.transceiver.combining import IN_GRAM_FORM, Combiner, mmse_combiner, zf_combiner
+from jaxmimo.transceiver.combining import IN_GRAM_FORM, Combiner, check_zero_forcing, mmse_combiner
 
 
 def simulate_se(
@@ -125,11 +125,7 @@ def _check_antennas(
         f"`ap_antennas` must increase from 1 or more to at most the system's {system.ap_antennas}, "
         f"but is {tuple(antennas)}. Give the system the largest array.",
     )
-    require(
-        zf_combiner not in combiners or system.num_users <= antennas[0] * system.num_aps,
-        f"`num_users` = {system.num_users} must not exceed the {antennas[0] * system.num_aps} "
-        "antennas of all APs for zero forcing. Serve fewer users or use `mmse_combiner`.",
-    )
+    check_zero_forcing(combiners, antennas[0] * system.num_aps, system.num_users)
 
 
 def _se_of_drop(
