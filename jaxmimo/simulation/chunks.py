@@ -80,6 +80,7 @@ class Program:
     @cached_property
     def calls_libraries(self) -> bool:
         """Whether it calls LAPACK or BLAS."""
+        # Not remembered: XLA's flags, which no name tells, may change it, and a wrong one hangs.
         return "custom_call_target" in self.run.compiled.as_text()
 
 
