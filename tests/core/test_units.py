@@ -34,3 +34,13 @@ def test_noise_power(x64):
         np.testing.assert_allclose(to_db(power) + 30, -91.98970004336, rtol=1e-6)
         swept = noise_power(jnp.array([1.0, 2.0]), 0, -30.0)
         np.testing.assert_allclose(swept, [1e-6, 2e-6], rtol=1e-6)
+
+
+def test_known_values_are_those_of_traced_ones():
+    values = np.array([-300.0, -3.0, 0.0, 30.0, 500.0])  # the last is beyond single precision
+    known, traced = from_db(values), jax.jit(from_db)(values)
+    assert known.dtype == traced.dtype == np.float32
+    assert np.isinf(known[-1])
+    np.testing.assert_allclose(known, traced, rtol=1e-5)
+    power = noise_power(20e6, 9.0)
+    np.testing.assert_allclose(power, jax.jit(noise_power)(20e6, 9.0), rtol=1e-5)
