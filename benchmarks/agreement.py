@@ -1,15 +1,11 @@
 """Agreement with the closed form, asserted before anything is timed."""
 
-import jax
 import numpy as np
-from jax import Array
-from jax.tree_util import Partial
 
 from benchmarks.iqi_network import IqiNetwork
 from benchmarks.numpy_iqi import Baseline, sum_se
-from benchmarks.workloads import iqi_system
-from jaxmimo import cell_free_iqi, monte_carlo
-from jaxmimo.cell_free_iqi import CellFreeIQI
+from benchmarks.workloads import Workload, iqi_system
+from jaxmimo import cell_free_iqi
 
 
 def exact_curve(network: IqiNetwork) -> np.ndarray:
@@ -23,15 +19,11 @@ def exact_curve(network: IqiNetwork) -> np.ndarray:
     return np.asarray(cell_free_iqi.closed_form_se(system).sum(-1))
 
 
-def sum_se_estimate(
-    system: CellFreeIQI, num_aps: tuple[int, ...] | None, realizations: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Simulated sum SE [bit/s/Hz] and its standard error."""
-    moments, se = cell_free_iqi.se_model(system, num_aps=num_aps)
-    estimate = monte_carlo(
-        moments, jax.random.key(1), realizations, statistic=Partial(_sum_of_users, se)
-    )
-    return np.asarray(estimate.mean), np.asarray(estimate.std_error)
+def agreed_relative_error(workload: Workload, realizations: int, exact: np.ndarray) -> float:
+    """Largest relative standard error of a simulated sum SE, which must fit the exact one."""
+    estimate = workload(realizations)
+    assert_agreement("jaxmimo", np.asarray(estimate.mean), np.asarray(estimate.std_error), exact)
+    return estimate.relative_error
 
 
 def check_baseline(
@@ -49,7 +41,3 @@ def assert_agreement(what: str, mean: np.ndarray, std_error: np.ndarray, exact: 
         raise AssertionError(
             f"{what} disagrees with the closed form: {mean} +- {std_error}, exact {exact}"
         )
-
-
-def _sum_of_users(se: Partial, moments: object) -> Array:
-    return se(moments).sum(-1)

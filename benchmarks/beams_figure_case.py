@@ -4,14 +4,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
 from benchmarks import numpy_beams_figure
-from benchmarks.beams_network import BEAMS, SCHEMES, TWO_STAGE, BeamsNetwork, numpy_figure_drop
+from benchmarks.beams_network import BEAMS, TWO_STAGE, BeamsNetwork, numpy_figure_drop
 from benchmarks.blas import set_threads
+from benchmarks.floor import identities
 from benchmarks.measures import (
     Effort,
     basics,
@@ -19,6 +21,7 @@ from benchmarks.measures import (
     fresh_measures,
     jax_contender,
     jax_realizations,
+    pooled,
 )
 from benchmarks.numpy_beams_figure import Baseline, FigureDrop
 from benchmarks.report import Row
@@ -36,6 +39,9 @@ BASELINES: dict[str, Baseline] = {
 }
 """NumPy's contenders; one BLAS thread suits all of them."""
 
+AGREED_DROPS = 16
+"""Drops that both sides are compared on; as many as are timed in the quick mode, by one program."""
+
 
 def beams_groups(effort: Effort, network: BeamsNetwork = BEAMS) -> Row:
     """Figure 6: five numbers of subsectors and four schemes at once, against NumPy.
@@ -43,17 +49,18 @@ def beams_groups(effort: Effort, network: BeamsNetwork = BEAMS) -> Row:
     jaxmimo draws a drop of users per 64 realizations. NumPy is given such drops ready-made, with
     groups and factors, which flatters it.
     """
-    keys = jax.random.split(jax.random.key(3), 4)
-    drops = [_numpy_drop(network, key) for key in keys]
-    _assert_agreement(network, keys, drops)
-    count = jax_realizations(effort)
-    contenders = {"figure": jax_contender(beams_figure(network), count)}
-    timings = in_turn(contenders | _baselines(network, drops, effort), effort.repeats)
+    figure = beams_figure(network)
+    count = jax_realizations(effort) // 4  # each takes many times as long as in other systems
+    drops = [_numpy_drop(network, number) for number in range(AGREED_DROPS)]
+    _assert_agreement(network, drops)
+    relative_error = _relative_error(network, count)
+    contenders = {"figure": jax_contender(figure, count)}
+    timings = in_turn(contenders | _baselines(network, drops[:2], effort), effort.repeats)
     steady = timings["figure"]
-    floor = _floor_microseconds(network, effort.repeats)
+    floor = _floor_microseconds(network, effort)
     return Row(
         case="beams-groups",
-        **basics(steady, _relative_error(network, count)),
+        **basics(steady, relative_error),
         **fresh_measures("beams-groups", effort, 32 * network.realizations),
         floor_share=sum(floor.values()) / steady.microseconds,
         ratio_numpy_shared=timings["shared"].over(steady),
@@ -69,25 +76,28 @@ def beams_groups(effort: Effort, network: BeamsNetwork = BEAMS) -> Row:
     )
 
 
-def _numpy_drop(network: BeamsNetwork, key: Array) -> FigureDrop:
-    """The drop that `rate_sample` makes of a key."""
+def _numpy_drop(network: BeamsNetwork, number: int) -> FigureDrop:
+    """A drop of the figure from seed 0."""
     system = network.system(network.azimuth_groups[0])
-    users = b3.draw_users(jax.random.split(key)[0], system)
+    users = _users_of_drop(system, jax.random.fold_in(jax.random.key(0), number))
     return numpy_figure_drop(system, users, network.azimuth_groups)
 
 
-def _assert_agreement(network: BeamsNetwork, keys: Array, drops: Sequence[FigureDrop]) -> None:
+@eqx.filter_jit
+def _users_of_drop(system: b3.Beamforming3D, key: Array) -> b3.Users:
+    return b3.draw_users(jax.random.split(key)[0], system)
+
+
+def _assert_agreement(network: BeamsNetwork, drops: Sequence[FigureDrop]) -> None:
     """On the same drops, all baselines must agree with jaxmimo up to the fading."""
-    count, system = network.realizations, network.system(network.azimuth_groups[0])
-    sample = b3.rate_sample(
-        system, scheme=SCHEMES, azimuth_groups=network.azimuth_groups, realizations=count
-    )
-    means = np.asarray(jax.jit(lambda keys: lax.map(sample, keys))(keys)).mean(0)
+    count, few = network.realizations, 8
+    means = np.asarray(beams_figure(network)(len(drops) * count).mean)
     for name, baseline in BASELINES.items():
-        each_count = count if name != "loop" else 8
-        rates = np.stack([baseline(drop, each_count) for drop in drops])
+        options = {} if name == "loop" else {"batch": few}
+        runs = [baseline(drop, few, seed=seed, **options) for seed, drop in enumerate(drops)]
+        rates = np.stack(runs)
         per_realization = rates.var(1, ddof=1).mean(0) / len(drops)
-        spread = np.sqrt(per_realization * (1 / each_count + 1 / count))
+        spread = np.sqrt(per_realization * (1 / few + 1 / count))
         if not np.all(np.abs(rates.mean((0, 1)) - means) <= 5 * spread):
             raise AssertionError(
                 f"NumPy baseline `{name}` disagrees: {rates.mean((0, 1))} against {means} +- "
@@ -97,16 +107,16 @@ def _assert_agreement(network: BeamsNetwork, keys: Array, drops: Sequence[Figure
 
 def _relative_error(network: BeamsNetwork, count: int) -> float:
     """Largest relative standard error of a point of the figure after `count` realizations."""
-    simulated = max(count, 64 * network.realizations)
-    estimate = beams_figure(network)(simulated)
-    return float((estimate.std_error / estimate.mean).max()) * (simulated / count) ** 0.5
+    runs = max(1, 64 * network.realizations // count)
+    mean, error = pooled(beams_figure(network), count, runs)
+    return float((error / mean).max()) * runs**0.5
 
 
 def _baselines(
     network: BeamsNetwork, drops: Sequence[FigureDrop], effort: Effort
 ) -> dict[str, Contender]:
     """Each works through all drops, or those of two threads at once; the slowest takes one."""
-    counts = {"loop": max(1, effort.loop_realizations // 8)}
+    counts = {"loop": max(1, effort.loop_realizations // 4)}
     contenders = {}
     for name, baseline in BASELINES.items():
         count, own = counts.get(name, network.realizations), drops
@@ -128,7 +138,7 @@ def _over_drops(
         list(pool.map(lambda drop: baseline(drop, realizations), drops))
 
 
-def _floor_microseconds(network: BeamsNetwork, repeats: int) -> dict[str, float]:
+def _floor_microseconds(network: BeamsNetwork, effort: Effort) -> dict[str, float]:
     """Channels, matrix products and solutions of the figure, each at its best speed here.
 
     Precoders through Gram matrices of users cost one factorization for all sets of counted users,
@@ -136,8 +146,9 @@ def _floor_microseconds(network: BeamsNetwork, repeats: int) -> dict[str, float]
     inverses by the sweep operator, the fastest there is here. Norms and rates are left out.
     """
     best: dict[str, float] = {}
-    for batch in (2, 8):
-        for part, timing in in_turn(_floor_contenders(network, batch), repeats).items():
+    for batch in (8, 4, 2)[: effort.floor_batches]:
+        contenders = _floor_contenders(network, batch)
+        for part, timing in in_turn(contenders, effort.repeats).items():
             best[part] = min(best.get(part, np.inf), timing.microseconds)
     ways = [_cheapest_precoders(network, best, _beams(network, g)) for g in network.azimuth_groups]
     precoders = {part: sum(way[part] for way in ways) for part in ways[0]}
@@ -180,44 +191,41 @@ def _floor_contenders(network: BeamsNetwork, batch: int) -> dict[str, Contender]
     users, lanes = network.users, network.users * batch
     ranks = factor_ranks(network.system(network.azimuth_groups[0]))
     factors = ChannelFactors(
-        jnp.ones((users, network.azimuth_antennas, ranks[0])),
-        jnp.ones((users, network.elevation_antennas, ranks[1])),
+        jnp.asarray(_ones(users, network.azimuth_antennas, ranks[0])),
+        jnp.asarray(_ones(users, network.elevation_antennas, ranks[1])),
     )
 
-    def channels(keys: Array) -> Array:
-        return jax.vmap(lambda key: draw_channels(key, factors))(keys)
+    def channels(seeds: Array) -> Array:
+        return jax.vmap(lambda seed: draw_channels(jax.random.key(seed), factors))(seeds)
 
     def products(a: Array, b: Array) -> Array:
         return jnp.einsum("lub,lvb->luv", a, b, precision="highest")
 
     def contender(function: Callable[..., object], *arguments: object) -> Contender:
         """Many calls in one program, as the kernel has them: starting programs does not count."""
-        many = jax.tree.map(lambda leaf: jnp.stack([leaf] * _CALLS), arguments)
+        many = jax.tree.map(lambda leaf: jnp.asarray(np.stack([leaf] * _CALLS)), arguments)
         run = jax.jit(lambda many: lax.map(lambda each: function(*each), many))
         return side_by_side(lambda: jax.block_until_ready(run(many)), _CALLS * batch, calls=2)
 
-    contenders = {"channels": contender(channels, jax.random.split(jax.random.key(0), batch))}
-    contenders |= {f"solve {users}": contender(inverse, _units(users, lanes))}
+    contenders = {"channels": contender(channels, np.arange(batch))}
+    contenders |= {f"solve {users}": contender(inverse, identities(users, lanes))}
     for beams in (_beams(network, groups) for groups in network.azimuth_groups):
-        seen = _ones(beams, users, lanes)
+        seen = _parts(beams, users, lanes)
         contenders[f"gram {beams}"] = contender(adjoint_product, seen, seen)
-        rows = jnp.ones((lanes, users, 2 * beams))
-        contenders[f"gram products {beams}"] = contender(
-            products, rows, jnp.concatenate([rows, rows], 1)
-        )
+        rows, both = _ones(lanes, users, 2 * beams), _ones(lanes, 2 * users, 2 * beams)
+        contenders[f"gram products {beams}"] = contender(products, rows, both)
         if beams < users:
-            turned, own = _ones(users, beams, lanes), _ones(beams, 1, lanes)
+            turned, own = _parts(users, beams, lanes), _parts(beams, 1, lanes)
             contenders[f"gram of beams {beams}"] = contender(adjoint_product, turned, turned)
             contenders[f"gains {beams}"] = contender(adjoint_product, seen, own)
-            contenders[f"solve {beams}"] = contender(inverse, _units(beams, lanes))
+            contenders[f"solve {beams}"] = contender(inverse, identities(beams, lanes))
     return contenders
 
 
-def _units(size: int, lanes: int) -> Parts:
-    identity = jnp.broadcast_to(jnp.eye(size)[..., None], (size, size, lanes))
-    return Parts(identity, jnp.zeros_like(identity))
+def _ones(*shape: int) -> np.ndarray:
+    return np.ones(shape, np.float32)  # by NumPy, which has nothing to compile
 
 
-def _ones(rows: int, columns: int, lanes: int) -> Parts:
-    ones = jnp.ones((rows, columns, lanes))
-    return Parts(ones, -ones)
+def _parts(rows: int, columns: int, lanes: int) -> Parts:
+    ones = _ones(rows, columns, lanes)
+    return Parts(jnp.asarray(ones), jnp.asarray(-ones))

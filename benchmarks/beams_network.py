@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
@@ -95,20 +96,31 @@ def numpy_figure_drop(
     Covariances, their factors in beams, groups and masks all come from jaxmimo. Making them is not
     timed for NumPy, while jaxmimo is timed with them for every drop, which flatters NumPy.
     """
-    cells = make_cells(system, users, tuple(azimuth_groups))
-    factors, mrt = channel_factors(cells[0]), b3.generalized_mrt(cells[0])
-    masks = [[scheme(cell).counted for scheme in TWO_STAGE] for cell in cells]
+    statistics = _figure_statistics(system, users, tuple(azimuth_groups))
     return FigureDrop(
-        azimuth=np.array(factors.azimuth),
-        elevation=np.array(factors.elevation),
+        **{name: np.array(value) for name, value in statistics.items()},
         azimuth_groups=tuple(azimuth_groups),
         elevation_groups=system.elevation_groups,
-        azimuth_group=np.array([cell.groups.azimuth for cell in cells]),
-        elevation_group=np.array([cell.groups.elevation for cell in cells]),
-        counted=np.array(masks),
-        mrt_azimuth=np.array(mrt.azimuth),
-        mrt_elevation=np.array(mrt.elevation),
     )
+
+
+@eqx.filter_jit
+def _figure_statistics(
+    system: b3.Beamforming3D, users: b3.Users, azimuth_groups: tuple[int, ...]
+) -> dict[str, Array]:
+    """The arrays of a `FigureDrop`."""
+    cells = make_cells(system, users, azimuth_groups)
+    factors, mrt = channel_factors(cells[0]), b3.generalized_mrt(cells[0])
+    masks = [[scheme(cell).counted for scheme in TWO_STAGE] for cell in cells]
+    return {
+        "azimuth": factors.azimuth,
+        "elevation": factors.elevation,
+        "azimuth_group": jnp.stack([cell.groups.azimuth for cell in cells]),
+        "elevation_group": jnp.stack([cell.groups.elevation for cell in cells]),
+        "counted": jnp.array(masks),
+        "mrt_azimuth": mrt.azimuth,
+        "mrt_elevation": mrt.elevation,
+    }
 
 
 def _at_antennas(factors: np.ndarray) -> np.ndarray:

@@ -9,10 +9,10 @@ from benchmarks.ceilings import ceilings
 from benchmarks.engine_cases import engine_decades, engine_devices, engine_overhead, memory
 from benchmarks.gradient_cases import gradients
 from benchmarks.import_case import imports
-from benchmarks.iqi_cases import iqi_aps, iqi_aps_large, iqi_mismatch
+from benchmarks.iqi_cases import iqi_aps, iqi_aps_large, iqi_mismatch, iqi_per_antenna
 from benchmarks.measures import Effort
 from benchmarks.report import Row
-from benchmarks.rician_cases import rician_memory, rician_se
+from benchmarks.rician_cases import rician_axis, rician_memory, rician_se
 from benchmarks.scaling_cases import subcarriers_of_system_4, users_of_system_1
 from benchmarks.study_cases import STUDY_CASES
 from benchmarks.wideband_cases import wideband_memory, wideband_response, wideband_se
@@ -34,6 +34,8 @@ FURTHER: dict[str, Case] = {
     "engine-overhead": engine_overhead,
     "iqi-mismatch": iqi_mismatch,
     "iqi-aps-1024": iqi_aps_large,
+    "iqi-per-antenna": iqi_per_antenna,
+    "rician-axis": rician_axis,
     "beams-sum-rate": beams_sum_rate,
     "beams-sum-rate-16": partial(beams_sum_rate, azimuth_groups=16),
     "beams-equivalent": beams_equivalent,

@@ -4,18 +4,21 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from benchmarks.iqi_network import IqiNetwork
+from benchmarks.measures import Effort
 from benchmarks.timing import Contender, Timing, in_turn, side_by_side
 from jaxmimo.core.randomness import split_complex_normal
+from jaxmimo.core.small_matrices import Parts
 from jaxmimo.core.split import cross_products
 
 _BATCHES = {"cpu": (16, 64), "default": (256, 2048)}
 
 
-def floor_contenders(network: IqiNetwork) -> dict[str, Contender]:
-    """The random numbers and the matrix products of the largest network, in several batch sizes.
+def _floor_contenders(network: IqiNetwork, batches: int) -> dict[str, Contender]:
+    """The random numbers and the matrix products of the largest network, in batches of some sizes.
 
     Random numbers are written to memory once; products are those of all parts, over all antennas
     at once.
@@ -35,7 +38,7 @@ def floor_contenders(network: IqiNetwork) -> dict[str, Contender]:
             precision=lax.Precision.HIGHEST,
         )
     )
-    for batch in _BATCHES.get(jax.default_backend(), _BATCHES["default"]):
+    for batch in _BATCHES.get(jax.default_backend(), _BATCHES["default"])[:batches]:
         keys = jax.random.split(jax.random.key(0), 2 * batch)
         g, w = jnp.split(draw(keys), 2)
         contenders |= {
@@ -46,14 +49,20 @@ def floor_contenders(network: IqiNetwork) -> dict[str, Contender]:
     return contenders
 
 
-def floor_microseconds(network: IqiNetwork, repeats: int) -> dict[str, float]:
+def floor_microseconds(network: IqiNetwork, effort: Effort) -> dict[str, float]:
     """Fastest random numbers and fastest products, per realization [us]."""
-    timings = in_turn(floor_contenders(network), repeats)
+    timings = in_turn(_floor_contenders(network, effort.floor_batches), effort.repeats)
 
     def best(prefix: str) -> float:
         return min(t.microseconds for name, t in timings.items() if name.startswith(prefix))
 
     return {"floor_random_us": best("draw"), "floor_products_us": best("multiply")}
+
+
+def identities(size: int, lanes: int) -> Parts:
+    """Matrices that stay themselves along a chain of inverses or products."""
+    identity = np.broadcast_to(np.eye(size, dtype=np.float32)[..., None], (size, size, lanes))
+    return Parts(jnp.asarray(identity), jnp.asarray(np.zeros_like(identity)))
 
 
 def floor_share(parts: dict[str, float], steady: Timing) -> float:
@@ -62,4 +71,4 @@ def floor_share(parts: dict[str, float], steady: Timing) -> float:
 
 
 def _calls(call: Callable[[], object], batch: int) -> Contender:
-    return side_by_side(lambda: jax.block_until_ready(call()), batch)
+    return side_by_side(lambda: jax.block_until_ready(call()), batch, max(1, 512 // batch))

@@ -66,8 +66,8 @@ class FreshRuns:
     Attributes:
         compile_cold_s: Time that the first run takes beyond its second; tracing is part of it [s].
         compile_cached_s: The same with the caches that it has filled, JAX's and jaxmimo's [s].
-        run_s: A longer run, without compilation [s].
-        peak_bytes: Peak memory of the run that compiles, or of the longer one, which loads.
+        run_s: The longer run, without compilation [s].
+        peak_bytes: Peak memory of the runs that compile and of the longer one.
     """
 
     compile_cold_s: float
@@ -76,17 +76,19 @@ class FreshRuns:
     peak_bytes: float
 
 
-def fresh_runs(name: str, few: int, many: int) -> FreshRuns:
+def fresh_runs(name: str, realizations: int, longer_run: int | None = None) -> FreshRuns:
     """Run a workload cold, from the cache, and longer.
 
     Args:
         name: A key of `workloads.WORKLOADS`.
-        few: Realizations of the first runs.
-        many: Of the longer one.
+        realizations: Of the runs that compile times are told by.
+        longer_run: Realizations of the longer run, a third process; None takes one from the cache.
     """
     with tempfile.TemporaryDirectory() as cache:
-        cold, cached = (run_fresh(name, few, cache) for _ in range(2))
-        longer = run_fresh(name, many, cache)  # whose blocks may be others, and compiled anew
+        cold, cached = (run_fresh(name, realizations, cache) for _ in range(2))
+        longer = cached
+        if longer_run is not None:  # its blocks may be others, and compiled anew
+            longer = run_fresh(name, longer_run, cache)
     return FreshRuns(
         compile_cold_s=cold["first_s"] - cold["second_s"],
         compile_cached_s=cached["first_s"] - cached["second_s"],

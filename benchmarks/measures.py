@@ -1,11 +1,12 @@
 """What the cases share: how much to measure, and the measures that every row has."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 
 from benchmarks.fresh import fresh_runs
 from benchmarks.timing import Contender, Timing
@@ -23,24 +24,27 @@ class Effort:
         loop_realizations: Of `loop`; a multiple of 16.
         drops_at_once: Drops of a jaxmimo run of system 4.
         repeats: Rounds.
+        floor_batches: In how many sizes of batches the parts of floors are tried, the most
+            promising first; the fastest counts.
         memory_small: Realizations at which the memory of a small network is compared.
         memory_figure: The same for figure 2.
         fresh: Whether to start fresh processes, for compile times and memory.
     """
 
-    realizations: int = 1024
+    realizations: int = 4096
     numpy_realizations: int = 256
     pointwise_realizations: int = 128
     loop_realizations: int = 16
     drops_at_once: int = 16
     repeats: int = 5
+    floor_batches: int = 1
     memory_small: tuple[int, int] = (10**4, 10**6)
     memory_figure: tuple[int, int] = (10**3, 10**4)
     fresh: bool = True
 
 
 QUICK = Effort()
-BRIEF = Effort(realizations=8192, drops_at_once=64, memory_figure=(10**3, 10**5))
+BRIEF = Effort(realizations=8192, drops_at_once=64, floor_batches=4, memory_figure=(10**3, 10**5))
 """Long runs of jaxmimo, short ones of NumPy: for accelerators, which are lent by the minute."""
 FULL = Effort(
     realizations=8192,
@@ -49,6 +53,7 @@ FULL = Effort(
     loop_realizations=32,
     drops_at_once=64,
     repeats=15,
+    floor_batches=4,
     memory_figure=(10**3, 10**5),
 )
 
@@ -69,7 +74,7 @@ def fresh_measures(name: str, effort: Effort, realizations: int) -> dict[str, fl
     """Compile times and peak memory of fresh processes, if these are wanted."""
     if not effort.fresh:
         return {}
-    runs = fresh_runs(name, 64, realizations)
+    runs = fresh_runs(name, realizations)
     return {
         "compile_cold_s": runs.compile_cold_s,
         "compile_cached_s": runs.compile_cached_s,
@@ -96,6 +101,14 @@ def jax_realizations(effort: Effort) -> int:
     return effort.realizations * (1 if jax.default_backend() == "cpu" else 64)
 
 
-def jax_contender(workload: Workload, realizations: int) -> Contender:
+def pooled(workload: Workload, realizations: int, runs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and its standard error of independent runs, by the program that is then timed."""
+    estimates = [workload(realizations, seed=seed) for seed in range(runs)]
+    mean = np.mean([estimate.mean for estimate in estimates], axis=0)
+    variance = np.mean([np.square(estimate.std_error) for estimate in estimates], axis=0)
+    return mean, np.sqrt(variance / runs)
+
+
+def jax_contender(workload: Callable[[int], object], realizations: int) -> Contender:
     """A workload of jaxmimo as a contender."""
     return Contender(partial(workload, realizations), realizations)

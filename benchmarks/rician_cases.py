@@ -5,13 +5,13 @@ from dataclasses import replace
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from benchmarks import numpy_rician
 from benchmarks.blas import set_threads
 from benchmarks.ceilings import ceiling_share, rician_work
+from benchmarks.floor import identities
 from benchmarks.fresh import peak_bytes
 from benchmarks.measures import (
     Effort,
@@ -20,6 +20,7 @@ from benchmarks.measures import (
     fresh_measures,
     jax_contender,
     jax_realizations,
+    pooled,
 )
 from benchmarks.numpy_rician import in_threads
 from benchmarks.numpy_rician_gram import gram
@@ -46,12 +47,11 @@ def rician_se(effort: Effort, network: RicianNetwork = RICIAN) -> Row:
     baselines = _baselines(network, effort)
     contenders = {
         "figure": jax_contender(rician_figure(network), count),
-        "one factor": jax_contender(rician_figure(network, rician_db=network.rician_db[:1]), count),
         **baselines,
     }
     timings = in_turn(contenders, effort.repeats)
     steady = timings["figure"]
-    floor = _floor_microseconds(network, effort.repeats)
+    floor = _floor_microseconds(network, effort)
     return Row(
         case="rician-se",
         **basics(steady, relative_error),
@@ -65,9 +65,26 @@ def rician_se(effort: Effort, network: RicianNetwork = RICIAN) -> Row:
             "ratio_numpy_gram": timings["gram"].over(steady),
             "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),
             "ratio_numpy_gram_two_threads": timings["gram, two threads"].over(steady),
-            "ratio_axis_to_one_factor": steady.paired_ratio(timings["one factor"]),
             **each(timings),
             **floor,
+        },
+    )
+
+
+def rician_axis(effort: Effort, network: RicianNetwork = RICIAN) -> Row:
+    """The whole axis of Rician factors, against a single one."""
+    count = jax_realizations(effort)
+    whole, one = rician_figure(network), rician_figure(network, rician_db=network.rician_db[:1])
+    if not np.allclose(whole(count).mean[..., :1], one(count).mean, rtol=1e-3):
+        raise AssertionError("the first Rician factor of the axis disagrees with it alone")
+    sides = {"axis": jax_contender(whole, count), "one factor": jax_contender(one, count)}
+    timings = in_turn(sides, effort.repeats)
+    return Row(
+        case="rician-axis",
+        further={
+            "ratio_axis_to_one_factor": timings["axis"].paired_ratio(timings["one factor"]),
+            "values": len(network.rician_db),
+            **each(timings),
         },
     )
 
@@ -95,23 +112,22 @@ def rician_memory(effort: Effort) -> Row:
 
 def _agreed_relative_error(network: RicianNetwork, count: int) -> float:
     """Relative standard error of `count` realizations; all baselines must agree with jaxmimo."""
-    simulated = max(count, 256 * network.realizations)
-    estimate = rician_figure(network)(simulated)
-    mean, error = np.asarray(estimate.mean), np.asarray(estimate.std_error)
+    runs = max(1, 256 * network.realizations // count)
+    mean, error = pooled(rician_figure(network), count, runs)
     many_drops = replace(network, realizations=4)  # errors are over drops
     for name, baseline in BASELINES.items():
-        se = baseline(many_drops, 64)
+        se = baseline(many_drops, 64 if name != "loop" else 16)
         spread = np.hypot(error, se.std(0, ddof=1) / np.sqrt(len(se)))
         if not np.all(np.abs(se.mean(0) - mean) <= np.maximum(5 * spread, 0.01 * mean)):
             raise AssertionError(
                 f"NumPy baseline `{name}` disagrees: {se.mean(0)} against {mean} +- {spread}"
             )
-    return float((error / mean).max()) * (simulated / count) ** 0.5
+    return float((error / mean).max()) * runs**0.5
 
 
 def _numpy_drops(name: str, network: RicianNetwork, effort: Effort) -> int:
     count = {"pointwise": effort.pointwise_realizations, "loop": 4 * effort.loop_realizations}
-    return max(4, count.get(name, effort.numpy_realizations) // network.realizations)
+    return max(2, count.get(name, effort.numpy_realizations) // network.realizations)
 
 
 def _baselines(network: RicianNetwork, effort: Effort) -> dict[str, Contender]:
@@ -134,25 +150,25 @@ def _with_one_blas_thread(
     return baseline(network, drops)
 
 
-def _floor_microseconds(network: RicianNetwork, repeats: int) -> dict[str, float]:
+def _floor_microseconds(network: RicianNetwork, effort: Effort) -> dict[str, float]:
     """Draws, Gram products, inverses and products of the figure, each at its best speed here."""
     points = 2 * len(network.num_aps) * len(network.rician_db)  # ZF and MMSE
     times = {"random": 1, "gram": len(network.num_aps), "inverse": points, "product": points}
     best = dict.fromkeys(times, np.inf)
-    for batch in (128, 256, 512, 1024):
-        for part, timing in in_turn(_floor_contenders(network, batch), repeats).items():
+    for batch in (256, 1024, 512, 128)[: effort.floor_batches]:
+        contenders = _floor_contenders(network, batch)
+        for part, timing in in_turn(contenders, effort.repeats).items():
             best[part] = min(best[part], timing.microseconds * times[part])
     return {f"floor_{part}_us": us for part, us in best.items()}
 
 
 def _floor_contenders(network: RicianNetwork, batch: int) -> dict[str, Contender]:
     """Each part as a chain of calls in one program, so that starting programs does not count."""
-    antennas, users, chain = network.antennas, network.users, 16
+    antennas, users, chain, calls = network.antennas, network.users, 16, 4096 // batch
     draw = jax.jit(lambda key: split_complex_normal(key, (antennas, 2 * users, batch)))
     drawn = draw(jax.random.key(0))
     parts = Parts(drawn[..., 0, :], drawn[..., 1, :])
-    identity = jnp.broadcast_to(jnp.eye(users)[..., None], (users, users, batch))
-    unit = Parts(identity, jnp.zeros_like(identity))  # stays itself along a chain
+    unit = identities(users, batch)
     multiply = jax.jit(adjoint_product)
 
     @jax.jit
@@ -164,7 +180,9 @@ def _floor_contenders(network: RicianNetwork, batch: int) -> dict[str, Contender
         return lax.fori_loop(0, chain, lambda _, c: adjoint_product(c, b), a)
 
     def contender(count: int, function: Callable[..., object], *arguments: object) -> Contender:
-        return side_by_side(lambda: jax.block_until_ready(function(*arguments)), count * batch)
+        return side_by_side(
+            lambda: jax.block_until_ready(function(*arguments)), count * batch, calls
+        )
 
     return {
         "random": contender(1, draw, jax.random.key(1)),

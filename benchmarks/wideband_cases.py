@@ -11,6 +11,7 @@ from jax import Array, lax
 
 from benchmarks import numpy_wideband
 from benchmarks.blas import set_threads
+from benchmarks.floor import identities
 from benchmarks.fresh import peak_bytes
 from benchmarks.measures import Effort, basics, each, fresh_measures, jax_contender
 from benchmarks.numpy_wideband import WidebandDrop
@@ -25,8 +26,8 @@ from jaxmimo.systems.wideband_mmwave.simulation import se_of_links
 from jaxmimo.wideband_mmwave import Grid, Links, per_subcarrier
 
 KINDS = ("shared", "factored", "pointwise", "loop")
-LOOP_SUBCARRIERS = 8
-"""Of which loops take a part; all cost the same."""
+IN_TURN, FEW_SUBCARRIERS = ("pointwise", "loop"), 16
+"""What goes from subcarrier to subcarrier is given few of them; all cost the same."""
 
 
 def wideband_response(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Row:
@@ -139,8 +140,8 @@ def _numpy_contenders(what: str, network: WidebandNetwork) -> dict[str, Contende
     contenders = {}
     for kind in KINDS:
         baseline = getattr(numpy_wideband, f"{what}_{kind}")
-        share = LOOP_SUBCARRIERS / network.subcarriers if kind == "loop" else 1.0
-        count = LOOP_SUBCARRIERS if kind == "loop" else None
+        count = FEW_SUBCARRIERS if kind in IN_TURN else network.subcarriers
+        share = count / network.subcarriers
         drop = random_drop(network, count)
         contenders[kind] = Contender(partial(_with_one_blas_thread, baseline, drop), share)
     for kind in ("shared", "factored"):
@@ -217,8 +218,7 @@ def _other_floor_parts(network: WidebandNetwork) -> dict[str, Contender]:
     """Draws of a drop, an exponential, and the inverse of one matrix of the users."""
     users, chain, turns = network.users, 4, jnp.linspace(0.0, 9.0, 2**15)
     paths = users * network.aps * network.paths
-    identity = jnp.broadcast_to(jnp.eye(users)[..., None], (users, users, network.subcarriers))
-    unit = Parts(identity, jnp.zeros_like(identity))  # stays itself along a chain
+    unit = identities(users, network.subcarriers)
     draw, exponential = jax.jit(lambda key: split_complex_normal(key, (paths,))), jax.jit(cos_sin)
 
     @jax.jit

@@ -1,11 +1,14 @@
-"""The jaxmimo side of every case: `run(realizations)` waits for and returns an `Estimate`."""
+"""The jaxmimo side of every case: it waits for its `Estimate` and returns it."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.tree_util import Partial
 
 from benchmarks.beams_network import BEAMS, SCHEMES, BeamsNetwork
 from benchmarks.iqi_network import (
@@ -25,6 +28,7 @@ from jaxmimo import (
     cell_free_iqi,
     distributed_rician,
     mmse_combiner,
+    monte_carlo,
     mr_combiner,
     wideband_mmwave,
     zf_combiner,
@@ -36,7 +40,14 @@ from jaxmimo.studies import STUDIES
 from jaxmimo.studies.study import Sampling
 from jaxmimo.wideband_mmwave import WidebandMmwave
 
-Workload = Callable[[int], Estimate]
+
+class Workload(Protocol):
+    """A simulation of a case."""
+
+    def __call__(self, realizations: int, *, seed: int = 0) -> Estimate:
+        """Simulate realizations from the key of a seed."""
+        ...
+
 
 COMBINERS = (mr_combiner, zf_combiner, mmse_combiner)
 """In the order of the baselines' results."""
@@ -76,27 +87,33 @@ def iqi_system(
     )
 
 
-def simulate(system: CellFreeIQI, num_aps: tuple[int, ...] | None, realizations: int) -> Estimate:
-    """Simulate and wait."""
-    estimate = cell_free_iqi.simulate_se(
-        jax.random.key(0), system, realizations=realizations, num_aps=num_aps
+def curve(network: IqiNetwork, *, per_antenna: bool = False) -> Workload:
+    """Sum SE of all numbers of APs of a network."""
+    return partial(_simulate_iqi, iqi_system(network, per_antenna=per_antenna), network.num_aps)
+
+
+def largest(network: IqiNetwork) -> Workload:
+    """Sum SE of the largest number of APs alone."""
+    return partial(_simulate_iqi, iqi_system(network), None)
+
+
+def mismatch_axis(network: IqiNetwork, amplitudes: Sequence[float]) -> Workload:
+    """Sum SE for all amplitude mismatches, from the same draws."""
+    return partial(_simulate_iqi, iqi_system(network, amplitudes=amplitudes), None)
+
+
+def _simulate_iqi(
+    system: CellFreeIQI, num_aps: tuple[int, ...] | None, realizations: int, *, seed: int = 0
+) -> Estimate:
+    moments, se = cell_free_iqi.se_model(system, num_aps=num_aps)
+    estimate = monte_carlo(
+        moments, jax.random.key(seed), realizations, statistic=Partial(_sum_of_users, se)
     )
     return jax.block_until_ready(estimate)
 
 
-def curve(network: IqiNetwork, *, per_antenna: bool = False) -> Workload:
-    """SE of all numbers of APs of a network."""
-    return partial(simulate, iqi_system(network, per_antenna=per_antenna), network.num_aps)
-
-
-def largest(network: IqiNetwork) -> Workload:
-    """SE of the largest number of APs alone."""
-    return partial(simulate, iqi_system(network), None)
-
-
-def mismatch_axis(network: IqiNetwork, amplitudes: Sequence[float]) -> Workload:
-    """SE for all amplitude mismatches, from the same draws."""
-    return partial(simulate, iqi_system(network, amplitudes=amplitudes), None)
+def _sum_of_users(se: Partial, moments: object) -> Array:
+    return se(moments).sum(-1)
 
 
 def rician_systems(network: RicianNetwork, rician_db: Sequence[float]) -> list[DistributedRician]:
@@ -132,9 +149,11 @@ def rician_figure(
     return partial(_simulate_rician, rician_systems(network, factors), fading)
 
 
-def _simulate_rician(systems: list[DistributedRician], fading: int, realizations: int) -> Estimate:
+def _simulate_rician(
+    systems: list[DistributedRician], fading: int, realizations: int, *, seed: int = 0
+) -> Estimate:
     estimate = distributed_rician.simulate_se(
-        jax.random.key(0),
+        jax.random.key(seed),
         systems,
         combiner=COMBINERS,
         drops=realizations // fading,
@@ -161,9 +180,9 @@ def wideband_system(network: WidebandNetwork) -> WidebandMmwave:
     )
 
 
-def _simulate_wideband(system: WidebandMmwave, drops: int) -> Estimate:
+def _simulate_wideband(system: WidebandMmwave, realizations: int, *, seed: int = 0) -> Estimate:
     estimate = wideband_mmwave.simulate_se(
-        jax.random.key(0), system, combiner=COMBINERS, drops=drops
+        jax.random.key(seed), system, combiner=COMBINERS, drops=realizations
     )
     return jax.block_until_ready(estimate)
 
@@ -183,9 +202,9 @@ def beams_figure(network: BeamsNetwork) -> Workload:
     return partial(_simulate_beams, network)
 
 
-def _simulate_beams(network: BeamsNetwork, realizations: int) -> Estimate:
+def _simulate_beams(network: BeamsNetwork, realizations: int, *, seed: int = 0) -> Estimate:
     estimate = beamforming_3d.simulate_sum_rate(
-        jax.random.key(0),
+        jax.random.key(seed),
         network.system(network.azimuth_groups[0]),
         scheme=SCHEMES,
         azimuth_groups=network.azimuth_groups,

@@ -1,0 +1,63 @@
+"""The figures of the headlines, for small networks: sides agree, and every goal has its measure."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.beams_figure_case import beams_groups
+from benchmarks.beams_network import BeamsNetwork
+from benchmarks.measures import Effort, pooled
+from benchmarks.report import GOALS
+from benchmarks.rician_cases import rician_axis, rician_se
+from benchmarks.rician_network import RICIAN
+from benchmarks.wideband_cases import wideband_se
+from benchmarks.wideband_network import WIDEBAND
+from benchmarks.workloads import rician_figure
+
+TINY = Effort(
+    realizations=512,
+    numpy_realizations=256,
+    pointwise_realizations=256,
+    loop_realizations=16,
+    drops_at_once=4,
+    repeats=2,
+    fresh=False,
+)
+SMALL_RICIAN = replace(
+    RICIAN, num_aps=(1, 4), rician_db=(-10.0, 10.0), antennas=8, users=4, realizations=8
+)
+SMALL_BEAMS = BeamsNetwork(
+    azimuth_antennas=8, elevation_antennas=6, users=7, azimuth_groups=(2, 8), elevation_groups=2
+)
+SMALL_WIDEBAND = replace(WIDEBAND, users=3, aps=4, antennas=4, paths=3, subcarriers=32)
+
+
+@pytest.mark.parametrize(
+    ("case", "network"),
+    [
+        (rician_se, SMALL_RICIAN),
+        (beams_groups, SMALL_BEAMS),
+        (wideband_se, SMALL_WIDEBAND),
+    ],
+)
+def test_case_has_every_measure_that_a_goal_is_set_for(case, network):
+    row = case(TINY, network).as_json()
+    goals = [goal.key for goal in GOALS if goal.case == row["case"]]
+    assert len(goals) == 4
+    assert all(row[key] > 0 for key in (*goals, "steady_s", "seconds_to_half_percent"))
+
+
+def test_an_axis_is_measured_against_one_of_its_values():
+    row = rician_axis(TINY, SMALL_RICIAN).as_json()
+    assert row["values"] == 2
+    assert row["ratio_axis_to_one_factor"] > 0
+
+
+def test_pooled_runs_are_independent_and_narrow_the_error():
+    figure = rician_figure(SMALL_RICIAN)
+    mean, error = pooled(figure, 512, 16)
+    alone = figure(512)
+    np.testing.assert_allclose(error, np.asarray(alone.std_error) / 4, rtol=0.5)
+    assert np.all(np.abs(mean - alone.mean) < 5 * np.asarray(alone.std_error))
+    assert np.all(mean != alone.mean)
