@@ -15,6 +15,7 @@ from jaxmimo.core.checks import require
 from jaxmimo.core.units import from_db
 from jaxmimo.studies import common
 from jaxmimo.studies.beams_costs import TWO_STAGE, count_drop
+from jaxmimo.studies.study import Parameters
 from jaxmimo.systems.beamforming_3d import (
     Beamforming3D,
     draw_users,
@@ -56,7 +57,7 @@ _ATTRIBUTES = {
 
 
 @dataclass(frozen=True)
-class AngleParameters:
+class AngleParameters(Parameters):
     """Where users are seen, and how they are grouped; parameters that all three studies have."""
 
     azimuth_limit_deg: float = 180.0
@@ -73,6 +74,7 @@ class AngleParameters:
     """Eigenvalues of a covariance above this share of the largest one count as its rank."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             0.0 <= self.rank_threshold < 1.0,
             f"`rank_threshold` must be at least 0 and below 1, but got {self.rank_threshold}. It "

@@ -12,6 +12,7 @@ from jax import Array
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.units import from_db
 from jaxmimo.studies import common
+from jaxmimo.studies.study import Parameters
 from jaxmimo.systems.cell_free_iqi import (
     CellFreeIQI,
     DownlinkMoments,
@@ -45,7 +46,7 @@ _ATTRIBUTES = {
 
 
 @dataclass(frozen=True)
-class IqiParameters:
+class IqiParameters(Parameters):
     """Parameters that all three studies have; the paper's values."""
 
     coherence_length: int = 200

@@ -13,6 +13,7 @@ from jaxmimo.channel.correlation import Covariance
 from jaxmimo.core.checks import require
 from jaxmimo.core.units import from_db
 from jaxmimo.studies import common
+from jaxmimo.studies.study import Parameters
 from jaxmimo.systems.distributed_rician import (
     DistributedRician,
     ScatteringClusters,
@@ -50,7 +51,7 @@ _ATTRIBUTES = {
 
 
 @dataclass(frozen=True)
-class RicianParameters:
+class RicianParameters(Parameters):
     """Parameters that all four studies have."""
 
     rician_factor_db: tuple[float, ...] = tuple(5.0 * step for step in range(-4, 9))
@@ -67,6 +68,7 @@ class RicianParameters:
     """Local scattering: largest angle between a cluster and the direct path [degrees]."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_increasing("rician_factor_db", self.rician_factor_db)
 
 

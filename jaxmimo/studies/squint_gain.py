@@ -19,7 +19,7 @@ from jaxmimo.core.units import to_db
 from jaxmimo.rates import beam_squint
 from jaxmimo.studies import common, squint_gain_picture
 from jaxmimo.studies.rician import check_increasing
-from jaxmimo.studies.study import Claim, Sampling, Study
+from jaxmimo.studies.study import Claim, Parameters, Sampling, Study
 from jaxmimo.studies.wideband import PAPER
 
 KNOWN_LOSSES_DB = {16: 0.03, 64: 0.57, 256: 12.2}
@@ -50,7 +50,7 @@ _SCALARS = ("carrier_ghz", "bandwidth_mhz", "antenna_spacing", "angle_deg", "sec
 
 
 @dataclass(frozen=True)
-class SquintGain:
+class SquintGain(Parameters):
     """Parameters of the pictures of beam squint."""
 
     num_antennas: tuple[int, ...] = (16, 64, 256)
@@ -69,6 +69,7 @@ class SquintGain:
     """Frequencies across the band, edges included."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_increasing("num_antennas", self.num_antennas)
         for name in ("carrier_ghz", "bandwidth_mhz", "antenna_spacing"):
             value = getattr(self, name)

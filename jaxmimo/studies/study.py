@@ -1,10 +1,11 @@
 """What a study is: the sweep, the picture and the claims of one published figure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
@@ -39,6 +40,18 @@ class Sampling:
     """Called now and then while the study runs."""
     checkpoint: Checkpoint | None = None
     """Where what is known is kept, and taken from."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a study's own parameters derive from: tuples hold the values of sweeps."""
+
+    def __post_init__(self) -> None:
+        """Turn lists and arrays into tuples, so that parameters can be hashed and compared."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list | np.ndarray):
+                object.__setattr__(self, field.name, tuple(np.asarray(value).tolist()))
 
 
 @dataclass(frozen=True)

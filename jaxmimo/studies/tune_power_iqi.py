@@ -15,7 +15,7 @@ from jaxmimo.channel.pathloss import umi_street_canyon
 from jaxmimo.channel.umi_street_canyon import draw_large_scale, umi_los
 from jaxmimo.core.units import from_db, noise_power
 from jaxmimo.studies import convergence, iqi, tune_power
-from jaxmimo.studies.study import Claim, Sampling, Study
+from jaxmimo.studies.study import Claim, Parameters, Sampling, Study
 from jaxmimo.studies.tune_power import FAIR, MAX_MIN, OWN_MEASURE, SUM
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI
 from jaxmimo.transceiver.hardware import IQImbalance
@@ -51,7 +51,7 @@ _ATTRIBUTES = {
 
 
 @dataclass(frozen=True)
-class TunePowerIqi:
+class TunePowerIqi(Parameters):
     """Parameters of the comparison; size and powers are those of Ngo et al., 2017."""
 
     num_aps: int = 50
@@ -78,6 +78,7 @@ class TunePowerIqi:
     """Exponent of the gains to which fractional power control makes powers proportional."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         make_system(self, jnp.ones((self.num_aps, self.num_users)), IQImbalance())
 
 

@@ -19,7 +19,7 @@ from jaxmimo.core.checks import positive_integer, require
 from jaxmimo.core.units import from_db
 from jaxmimo.studies import convergence, rician, tune_power
 from jaxmimo.studies.rician_se import se_levels
-from jaxmimo.studies.study import Claim, Sampling, Study
+from jaxmimo.studies.study import Claim, Parameters, Sampling, Study
 from jaxmimo.studies.tune_power import FAIR, MAX_MIN, OWN_MEASURE, SUM
 from jaxmimo.systems.distributed_rician import (
     DistributedRician,
@@ -56,7 +56,7 @@ _TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True)
-class TunePowerRician:
+class TunePowerRician(Parameters):
     """Parameters of the comparison: users at different distances to the APs."""
 
     num_aps: int = 16
@@ -81,6 +81,7 @@ class TunePowerRician:
     """Rounds of stochastic gradient steps after which to stop in any case."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         make_system(self)
         positive_integer("max_rounds", self.max_rounds)
         require(

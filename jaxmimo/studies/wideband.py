@@ -10,6 +10,7 @@ import xarray as xr
 from jaxmimo.core.checks import require
 from jaxmimo.studies import common
 from jaxmimo.studies.rician import check_increasing
+from jaxmimo.studies.study import Parameters
 from jaxmimo.systems.wideband_mmwave import (
     WidebandMmwave,
     at_carrier,
@@ -55,7 +56,7 @@ _ATTRIBUTES = {
 
 
 @dataclass(frozen=True)
-class NetworkParameters:
+class NetworkParameters(Parameters):
     """Parameters that studies with a network have."""
 
     num_users: int = 8
@@ -74,6 +75,7 @@ class NetworkParameters:
     """Rays per cluster of scatterers, 1 or the standard's 20; a link has 19 clusters."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             self.num_users >= 1,
             f"`num_users` must be at least 1, but got {self.num_users}. Serve one or more.",

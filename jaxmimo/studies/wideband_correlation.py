@@ -24,7 +24,7 @@ from jaxmimo.studies import (
     wideband_correlation_picture,
 )
 from jaxmimo.studies.rician import check_increasing
-from jaxmimo.studies.study import Sampling, Study
+from jaxmimo.studies.study import Parameters, Sampling, Study
 from jaxmimo.studies.wideband import PAPER
 
 PARTS = ("array", "place", "gains")
@@ -58,7 +58,7 @@ _ATTRIBUTES = {
 
 
 @dataclass(frozen=True)
-class WidebandCorrelation:
+class WidebandCorrelation(Parameters):
     """Parameters of the pictures of correlation; angles are normal about one mean."""
 
     carrier_ghz: float = 28.0
@@ -100,6 +100,7 @@ class WidebandCorrelation:
     """Distance of an AP whose phase the place decides [m]."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, tuple):
