@@ -13,7 +13,7 @@ from jax import Array, lax
 from benchmarks import numpy_beams_figure
 from benchmarks.beams_network import BEAMS, TWO_STAGE, BeamsNetwork, numpy_figure_drop
 from benchmarks.blas import set_threads
-from benchmarks.floor import identities
+from benchmarks.floor import floor_part, identities
 from benchmarks.measures import (
     Effort,
     basics,
@@ -25,7 +25,7 @@ from benchmarks.measures import (
 )
 from benchmarks.numpy_beams_figure import Baseline, FigureDrop
 from benchmarks.report import Row
-from benchmarks.timing import Contender, in_turn, side_by_side
+from benchmarks.timing import Contender, in_turn
 from benchmarks.workloads import beams_figure
 from jaxmimo import beamforming_3d as b3
 from jaxmimo.core.small_matrices import Parts, adjoint_product, inverse
@@ -90,7 +90,7 @@ def _users_of_drop(system: b3.Beamforming3D, key: Array) -> b3.Users:
 
 def _assert_agreement(network: BeamsNetwork, drops: Sequence[FigureDrop]) -> None:
     """On the same drops, all baselines must agree with jaxmimo up to the fading."""
-    count, few = network.realizations, 8
+    count, few = network.realizations, 4
     means = np.asarray(beams_figure(network)(len(drops) * count).mean)
     for name, baseline in BASELINES.items():
         options = {} if name == "loop" else {"batch": few}
@@ -147,7 +147,7 @@ def _floor_microseconds(network: BeamsNetwork, effort: Effort) -> dict[str, floa
     """
     best: dict[str, float] = {}
     for batch in (8, 4, 2)[: effort.floor_batches]:
-        contenders = _floor_contenders(network, batch)
+        contenders = _floor_contenders(network, effort, batch)
         for part, timing in in_turn(contenders, effort.repeats).items():
             best[part] = min(best.get(part, np.inf), timing.microseconds)
     ways = [_cheapest_precoders(network, best, _beams(network, g)) for g in network.azimuth_groups]
@@ -186,7 +186,7 @@ def _beams(network: BeamsNetwork, azimuth_groups: int) -> int:
 _CALLS = 16
 
 
-def _floor_contenders(network: BeamsNetwork, batch: int) -> dict[str, Contender]:
+def _floor_contenders(network: BeamsNetwork, effort: Effort, batch: int) -> dict[str, Contender]:
     """The parts for all streams of `batch` realizations of a point of the figure."""
     users, lanes = network.users, network.users * batch
     ranks = factor_ranks(network.system(network.azimuth_groups[0]))
@@ -205,7 +205,7 @@ def _floor_contenders(network: BeamsNetwork, batch: int) -> dict[str, Contender]
         """Many calls in one program, as the kernel has them: starting programs does not count."""
         many = jax.tree.map(lambda leaf: jnp.asarray(np.stack([leaf] * _CALLS)), arguments)
         run = jax.jit(lambda many: lax.map(lambda each: function(*each), many))
-        return side_by_side(lambda: jax.block_until_ready(run(many)), _CALLS * batch, calls=2)
+        return floor_part(effort, _CALLS * batch, run, many)
 
     contenders = {"channels": contender(channels, np.arange(batch))}
     contenders |= {f"solve {users}": contender(inverse, identities(users, lanes))}

@@ -9,7 +9,7 @@ from jax import Array, lax
 
 from benchmarks.iqi_network import IqiNetwork
 from benchmarks.measures import Effort
-from benchmarks.timing import Contender, Timing, in_turn, side_by_side
+from benchmarks.timing import Contender, Timing, in_turn, repeated
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.core.split import cross_products
@@ -17,7 +17,7 @@ from jaxmimo.core.split import cross_products
 _BATCHES = {"cpu": (16, 64), "default": (256, 2048)}
 
 
-def _floor_contenders(network: IqiNetwork, batches: int) -> dict[str, Contender]:
+def _floor_contenders(network: IqiNetwork, effort: Effort) -> dict[str, Contender]:
     """The random numbers and the matrix products of the largest network, in batches of some sizes.
 
     Random numbers are written to memory once; products are those of all parts, over all antennas
@@ -38,25 +38,34 @@ def _floor_contenders(network: IqiNetwork, batches: int) -> dict[str, Contender]
             precision=lax.Precision.HIGHEST,
         )
     )
-    for batch in _BATCHES.get(jax.default_backend(), _BATCHES["default"])[:batches]:
+    for batch in _BATCHES.get(jax.default_backend(), _BATCHES["default"])[: effort.floor_batches]:
         keys = jax.random.split(jax.random.key(0), 2 * batch)
         g, w = jnp.split(draw(keys), 2)
         contenders |= {
-            f"draw {batch}": _calls(lambda keys=keys: draw(keys), batch),
-            f"multiply {batch}": _calls(lambda g=g, w=w: multiply(g, w), batch),
-            f"multiply matrices {batch}": _calls(lambda g=g, w=w: batched(g, w), batch),
+            f"draw {batch}": floor_part(effort, batch, draw, keys),
+            f"multiply {batch}": floor_part(effort, batch, multiply, g, w),
+            f"multiply matrices {batch}": floor_part(effort, batch, batched, g, w),
         }
     return contenders
 
 
 def floor_microseconds(network: IqiNetwork, effort: Effort) -> dict[str, float]:
     """Fastest random numbers and fastest products, per realization [us]."""
-    timings = in_turn(_floor_contenders(network, effort.floor_batches), effort.repeats)
+    timings = in_turn(_floor_contenders(network, effort), effort.repeats)
 
     def best(prefix: str) -> float:
         return min(t.microseconds for name, t in timings.items() if name.startswith(prefix))
 
     return {"floor_random_us": best("draw"), "floor_products_us": best("multiply")}
+
+
+def floor_part(
+    effort: Effort, realizations: float, function: Callable[..., object], *arguments: object
+) -> Contender:
+    """Something that a kernel does, on all cores at once; of so many realizations a call."""
+    return repeated(
+        lambda: jax.block_until_ready(function(*arguments)), realizations, effort.floor_seconds
+    )
 
 
 def identities(size: int, lanes: int) -> Parts:
@@ -68,7 +77,3 @@ def identities(size: int, lanes: int) -> Parts:
 def floor_share(parts: dict[str, float], steady: Timing) -> float:
     """Share of its floor that a kernel reaches; 1 is perfect."""
     return sum(parts.values()) / steady.microseconds
-
-
-def _calls(call: Callable[[], object], batch: int) -> Contender:
-    return side_by_side(lambda: jax.block_until_ready(call()), batch, max(1, 512 // batch))

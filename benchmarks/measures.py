@@ -26,6 +26,7 @@ class Effort:
         repeats: Rounds.
         floor_batches: In how many sizes of batches the parts of floors are tried, the most
             promising first; the fastest counts.
+        floor_seconds: How long a part of a floor is timed at a time.
         memory_small: Realizations at which the memory of a small network is compared.
         memory_figure: The same for figure 2.
         fresh: Whether to start fresh processes, for compile times and memory.
@@ -38,13 +39,19 @@ class Effort:
     drops_at_once: int = 16
     repeats: int = 5
     floor_batches: int = 1
+    floor_seconds: float = 0.05
     memory_small: tuple[int, int] = (10**4, 10**6)
     memory_figure: tuple[int, int] = (10**3, 10**4)
     fresh: bool = True
 
 
 QUICK = Effort()
-BRIEF = Effort(realizations=8192, drops_at_once=64, floor_batches=4, memory_figure=(10**3, 10**5))
+BRIEF = Effort(
+    realizations=8192,
+    drops_at_once=64,
+    floor_batches=4,
+    memory_figure=(10**3, 10**5),
+)
 """Long runs of jaxmimo, short ones of NumPy: for accelerators, which are lent by the minute."""
 FULL = Effort(
     realizations=8192,
@@ -54,6 +61,7 @@ FULL = Effort(
     drops_at_once=64,
     repeats=15,
     floor_batches=4,
+    floor_seconds=0.2,
     memory_figure=(10**3, 10**5),
 )
 

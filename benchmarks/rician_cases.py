@@ -11,7 +11,7 @@ from jax import lax
 from benchmarks import numpy_rician
 from benchmarks.blas import set_threads
 from benchmarks.ceilings import ceiling_share, rician_work
-from benchmarks.floor import identities
+from benchmarks.floor import floor_part, identities
 from benchmarks.fresh import peak_bytes
 from benchmarks.measures import (
     Effort,
@@ -26,7 +26,7 @@ from benchmarks.numpy_rician import in_threads
 from benchmarks.numpy_rician_gram import gram
 from benchmarks.report import Row
 from benchmarks.rician_network import RICIAN, RicianNetwork
-from benchmarks.timing import Contender, in_turn, side_by_side
+from benchmarks.timing import Contender, in_turn
 from benchmarks.workloads import rician_figure
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.small_matrices import Parts, adjoint_product, inverse
@@ -156,15 +156,15 @@ def _floor_microseconds(network: RicianNetwork, effort: Effort) -> dict[str, flo
     times = {"random": 1, "gram": len(network.num_aps), "inverse": points, "product": points}
     best = dict.fromkeys(times, np.inf)
     for batch in (256, 1024, 512, 128)[: effort.floor_batches]:
-        contenders = _floor_contenders(network, batch)
+        contenders = _floor_contenders(network, effort, batch)
         for part, timing in in_turn(contenders, effort.repeats).items():
             best[part] = min(best[part], timing.microseconds * times[part])
     return {f"floor_{part}_us": us for part, us in best.items()}
 
 
-def _floor_contenders(network: RicianNetwork, batch: int) -> dict[str, Contender]:
+def _floor_contenders(network: RicianNetwork, effort: Effort, batch: int) -> dict[str, Contender]:
     """Each part as a chain of calls in one program, so that starting programs does not count."""
-    antennas, users, chain, calls = network.antennas, network.users, 16, 4096 // batch
+    antennas, users, chain = network.antennas, network.users, 16
     draw = jax.jit(lambda key: split_complex_normal(key, (antennas, 2 * users, batch)))
     drawn = draw(jax.random.key(0))
     parts = Parts(drawn[..., 0, :], drawn[..., 1, :])
@@ -180,9 +180,7 @@ def _floor_contenders(network: RicianNetwork, batch: int) -> dict[str, Contender
         return lax.fori_loop(0, chain, lambda _, c: adjoint_product(c, b), a)
 
     def contender(count: int, function: Callable[..., object], *arguments: object) -> Contender:
-        return side_by_side(
-            lambda: jax.block_until_ready(function(*arguments)), count * batch, calls
-        )
+        return floor_part(effort, count * batch, function, *arguments)
 
     return {
         "random": contender(1, draw, jax.random.key(1)),

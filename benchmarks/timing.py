@@ -61,25 +61,35 @@ class Contender:
     realizations: float = 1
 
 
-def side_by_side(call: Callable[[], object], realizations: int, calls: int = 32) -> Contender:
+def side_by_side(call: Callable[[], object], realizations: float, calls: int) -> Contender:
     """The call on all cores at once, a thread each, as the engine runs its shares.
 
     Args:
         call: What to time.
         realizations: Of a call.
-        calls: Of each thread, so many that starting threads does not count.
+        calls: Of each thread.
     """
     threads = usable_cores()
 
-    def repeated(_: int) -> None:
+    def all_calls(_: int) -> None:
         for _ in range(calls):
             call()
 
     def run() -> None:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(repeated, range(threads)))
+            list(pool.map(all_calls, range(threads)))
 
     return Contender(run, threads * calls * realizations)
+
+
+def repeated(call: Callable[[], object], realizations: float, seconds: float) -> Contender:
+    """`side_by_side`, with as many calls of each thread as take about these seconds.
+
+    Minima of durations that are to be compared must be of equally long ones: in a short while a
+    neighbour may be quiet that never is in a long one.
+    """
+    call()  # which compiles
+    return side_by_side(call, realizations, max(1, round(seconds / _seconds(call))))
 
 
 def in_turn(contenders: Mapping[str, Contender], repeats: int) -> dict[str, Timing]:

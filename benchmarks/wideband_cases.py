@@ -11,7 +11,7 @@ from jax import Array, lax
 
 from benchmarks import numpy_wideband
 from benchmarks.blas import set_threads
-from benchmarks.floor import identities
+from benchmarks.floor import floor_part, identities
 from benchmarks.fresh import peak_bytes
 from benchmarks.measures import Effort, basics, each, fresh_measures, jax_contender
 from benchmarks.numpy_wideband import WidebandDrop
@@ -44,7 +44,7 @@ def wideband_response(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Ro
         **baselines,
     }
     timings = in_turn(contenders, effort.repeats)
-    steady, floor = timings["jaxmimo"], _response_floor(network, effort.repeats)
+    steady, floor = timings["jaxmimo"], _response_floor(network, effort)
     return Row(
         case="wideband-response",
         steady_s=steady.minimum,
@@ -81,7 +81,7 @@ def wideband_se(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Row:
         **baselines,
     }
     timings = in_turn(contenders, effort.repeats)
-    steady, floor = timings["jaxmimo"], _se_floor(network, effort.repeats)
+    steady, floor = timings["jaxmimo"], _se_floor(network, effort)
     return Row(
         case="wideband-se",
         **basics(steady, float(relative_error)),
@@ -157,7 +157,7 @@ def _with_one_blas_thread(baseline: Callable[[WidebandDrop], np.ndarray], drop: 
     return baseline(drop)
 
 
-def _response_floor(network: WidebandNetwork, repeats: int) -> dict[str, float]:
+def _response_floor(network: WidebandNetwork, effort: Effort) -> dict[str, float]:
     """The multiply-adds of the sum over paths, at the best speed of matrix products here.
 
     Of large matrices, and of the small ones that the sum consists of: real products of an antenna's
@@ -166,14 +166,15 @@ def _response_floor(network: WidebandNetwork, repeats: int) -> dict[str, float]:
     fine = 16
     links = network.users * network.antennas
     small = ((links, 2 * network.subcarriers // fine, 2 * network.paths), fine)
-    timings = in_turn(_large_products() | {"small": _product(*small)}, repeats)
+    parts = _large_products(effort) | {"small": _product(effort, *small)}
+    timings = in_turn(parts, effort.repeats)
     return {
         "floor_large_products_us": _best_product(timings) * network.multiply_adds,
         "floor_small_products_us": timings["small"].microseconds * network.multiply_adds,
     }
 
 
-def _se_floor(network: WidebandNetwork, repeats: int) -> dict[str, float]:
+def _se_floor(network: WidebandNetwork, effort: Effort) -> dict[str, float]:
     """Draws, exponentials, products and inverses of a drop, each at its best speed here.
 
     Exponentials are those of blocks of 32 subcarriers and of 16 offsets from their centres; the
@@ -185,7 +186,8 @@ def _se_floor(network: WidebandNetwork, repeats: int) -> dict[str, float]:
     responses = network.users * network.aps * network.antennas
     exponentials = responses * network.paths * (blocks + offsets)
     products = responses * network.subcarriers * (2 * network.paths + 4 * network.users)
-    timings = in_turn({**_large_products(), **_other_floor_parts(network)}, repeats)
+    parts = _large_products(effort) | _other_floor_parts(network, effort)
+    timings = in_turn(parts, effort.repeats)
     return {
         "floor_random_us": timings["random"].microseconds,
         "floor_exponentials_us": timings["exponentials"].microseconds * exponentials,
@@ -194,8 +196,8 @@ def _se_floor(network: WidebandNetwork, repeats: int) -> dict[str, float]:
     }
 
 
-def _large_products() -> dict[str, Contender]:
-    return {f"large {n}": _product((n, n), n) for n in (256, 512, 1024)}
+def _large_products(effort: Effort) -> dict[str, Contender]:
+    return {f"large {n}": _product(effort, (n, n), n) for n in (256, 512, 1024)}
 
 
 def _best_product(timings: dict[str, Timing]) -> float:
@@ -203,7 +205,7 @@ def _best_product(timings: dict[str, Timing]) -> float:
     return min(each.microseconds for name, each in timings.items() if name.startswith("large"))
 
 
-def _product(shape: tuple[int, ...], columns: int) -> Contender:
+def _product(effort: Effort, shape: tuple[int, ...], columns: int) -> Contender:
     """Matrix products, of which a realization is a multiply-add."""
 
     @jax.jit
@@ -211,10 +213,10 @@ def _product(shape: tuple[int, ...], columns: int) -> Contender:
         return jnp.matmul(a, b, precision="highest")
 
     a, b = jnp.ones(shape), jnp.ones((*shape[:-2], shape[-1], columns))
-    return side_by_side(lambda: jax.block_until_ready(product(a, b)), a.size * columns, 16)
+    return floor_part(effort, a.size * columns, product, a, b)
 
 
-def _other_floor_parts(network: WidebandNetwork) -> dict[str, Contender]:
+def _other_floor_parts(network: WidebandNetwork, effort: Effort) -> dict[str, Contender]:
     """Draws of a drop, an exponential, and the inverse of one matrix of the users."""
     users, chain, turns = network.users, 4, jnp.linspace(0.0, 9.0, 2**15)
     paths = users * network.aps * network.paths
@@ -225,13 +227,10 @@ def _other_floor_parts(network: WidebandNetwork) -> dict[str, Contender]:
     def inverses(a: Parts) -> Parts:
         return lax.fori_loop(0, chain, lambda _, b: inverse(b), a)
 
-    def contender(count: int, function: Callable[..., object], argument: object) -> Contender:
-        return side_by_side(lambda: jax.block_until_ready(function(argument)), count)
-
     return {
-        "random": contender(1, draw, jax.random.key(1)),
-        "exponentials": contender(turns.size, exponential, turns),
-        "inverses": contender(chain * network.subcarriers, inverses, unit),
+        "random": floor_part(effort, 1, draw, jax.random.key(1)),
+        "exponentials": floor_part(effort, turns.size, exponential, turns),
+        "inverses": floor_part(effort, chain * network.subcarriers, inverses, unit),
     }
 
 

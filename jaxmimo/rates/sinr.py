@@ -7,6 +7,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
+from jaxmimo.core.checks import require
 from jaxmimo.core.small_matrices import Parts, adjoint_product, sum_of_columns
 
 
@@ -31,10 +32,18 @@ def uplink_sinr(
     Returns:
         SINR [linear]; zero where the combiner is zero.
 
+    Raises:
+        ValueError: If the combiner has another shape than the channels.
+
     References:
         Tominaga et al., "On the Spectral Efficiency of D-MIMO Networks under Rician Fading",
         eq. (11).
     """
+    require(
+        combiner.shape == h.shape,
+        f"`combiner` must give a column for each user, {h.shape} in all as the channels, but gives "
+        f"{combiner.shape}. Return one combining vector per user.",
+    )
     users = h.shape[1]
     amplitude = jnp.sqrt(jnp.broadcast_to(jnp.asarray(power, h.real.dtype), (users,)))
     # Combiners of unit norm keep the squares below within the range of single precision.

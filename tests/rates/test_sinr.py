@@ -1,5 +1,7 @@
 """SINR of the uplink against the looped reference and against known laws."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -162,3 +164,11 @@ def test_gram_form_of_zero_forcing_follows_the_gamma_law_too():
     sinr = np.asarray(form(gram, Parts.zeros(gram.shape)))
     law = reference.zf_sinr_law(antennas, users, 1.0, 1.0, 1.0)
     assert stats.kstest(sinr[2], law.cdf).pvalue > 1e-3
+
+
+def test_combiner_of_another_shape_is_refused():
+    unchecked = inspect.unwrap(uplink_sinr)  # tests check types at every call, scripts do not
+    h = jnp.ones((4, 3), complex)
+    for shape in ((4, 1), (4, 4), (3,)):
+        with pytest.raises(ValueError, match="`combiner` must give a column for each user"):
+            unchecked(jnp.ones(shape, complex), h, 1.0, 1.0)
