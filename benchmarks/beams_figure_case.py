@@ -1,6 +1,6 @@
 """The figure of system 3: the sum rate against the number of subsectors, all schemes at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -13,7 +13,7 @@ from jax import Array, lax
 from benchmarks import numpy_beams_figure
 from benchmarks.beams_network import BEAMS, TWO_STAGE, BeamsNetwork, numpy_figure_drop
 from benchmarks.blas import set_threads
-from benchmarks.floor import floor_part, identities
+from benchmarks.floor import Floor, floor_part, identities
 from benchmarks.measures import (
     Effort,
     basics,
@@ -54,15 +54,19 @@ def beams_groups(effort: Effort, network: BeamsNetwork = BEAMS) -> Row:
     drops = [_numpy_drop(network, number) for number in range(AGREED_DROPS)]
     _assert_agreement(network, drops)
     relative_error = _relative_error(network, count)
-    contenders = {"figure": jax_contender(figure, count)}
-    timings = in_turn(contenders | _baselines(network, drops[:2], effort), effort.repeats)
+    floor = _floor(network, effort)
+    contenders = {
+        "figure": jax_contender(figure, count),
+        **_baselines(network, drops[:2], effort),
+        **floor.parts,
+    }
+    timings = in_turn(contenders, effort.repeats)
     steady = timings["figure"]
-    floor = _floor_microseconds(network, effort)
     return Row(
         case="beams-groups",
         **basics(steady, relative_error),
         **fresh_measures("beams-groups", effort, 32 * network.realizations),
-        floor_share=sum(floor.values()) / steady.microseconds,
+        floor_share=floor.share(timings, steady),
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["pointwise"].over(steady),
         ratio_numpy_loop=timings["loop"].over(steady),
@@ -71,7 +75,7 @@ def beams_groups(effort: Effort, network: BeamsNetwork = BEAMS) -> Row:
             "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),
             "ratio_numpy_low_rank_two_threads": timings["low rank, two threads"].over(steady),
             **each(timings),
-            **floor,
+            **floor.further(timings, steady),
         },
     )
 
@@ -138,22 +142,32 @@ def _over_drops(
         list(pool.map(lambda drop: baseline(drop, realizations), drops))
 
 
-def _floor_microseconds(network: BeamsNetwork, effort: Effort) -> dict[str, float]:
-    """Channels, matrix products and solutions of the figure, each at its best speed here.
+def _floor(network: BeamsNetwork, effort: Effort) -> Floor:
+    """Channels, matrix products and solutions of the figure, in batches of some sizes.
 
     Precoders through Gram matrices of users cost one factorization for all sets of counted users,
     which are nested; through those of beams one for each set. The faster way counts. Factors are
     inverses by the sweep operator, the fastest there is here. Norms and rates are left out.
     """
-    best: dict[str, float] = {}
-    for batch in (8, 4, 2)[: effort.floor_batches]:
-        contenders = _floor_contenders(network, effort, batch)
-        for part, timing in in_turn(contenders, effort.repeats).items():
-            best[part] = min(best.get(part, np.inf), timing.microseconds)
-    ways = [_cheapest_precoders(network, best, _beams(network, g)) for g in network.azimuth_groups]
-    precoders = {part: sum(way[part] for way in ways) for part in ways[0]}
-    floor = {"channels": best["channels"], **precoders}
-    return {f"floor_{part}_us": us for part, us in floor.items()}
+    batches = (8, 4, 2)[: effort.floor_batches]
+    of_batches = {batch: _floor_parts(network, effort, batch) for batch in batches}
+
+    def needed(us: Mapping[str, float]) -> dict[str, float]:
+        best = {
+            part: min(us[f"floor {part}, {batch}"] for batch in batches)
+            for part in of_batches[batches[0]]
+        }
+        beams = [_beams(network, groups) for groups in network.azimuth_groups]
+        ways = [_cheapest_precoders(network, best, each) for each in beams]
+        precoders = {part: sum(way[part] for way in ways) for part in ways[0]}
+        return {"channels": best["channels"], **precoders}
+
+    parts = {
+        f"floor {part}, {batch}": contender
+        for batch, of_batch in of_batches.items()
+        for part, contender in of_batch.items()
+    }
+    return Floor(parts, needed)
 
 
 def _cheapest_precoders(
@@ -186,7 +200,7 @@ def _beams(network: BeamsNetwork, azimuth_groups: int) -> int:
 _CALLS = 16
 
 
-def _floor_contenders(network: BeamsNetwork, effort: Effort, batch: int) -> dict[str, Contender]:
+def _floor_parts(network: BeamsNetwork, effort: Effort, batch: int) -> dict[str, Contender]:
     """The parts for all streams of `batch` realizations of a point of the figure."""
     users, lanes = network.users, network.users * batch
     ranks = factor_ranks(network.system(network.azimuth_groups[0]))

@@ -1,6 +1,7 @@
-"""What a kernel cannot do without, each part at the best speed measured in this process."""
+"""What a kernel cannot do without, each part at the best speed measured beside the kernel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jax import Array, lax
 
 from benchmarks.iqi_network import IqiNetwork
 from benchmarks.measures import Effort
-from benchmarks.timing import Contender, Timing, in_turn, repeated
+from benchmarks.timing import Contender, Timing, repeated
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.core.split import cross_products
@@ -17,7 +18,51 @@ from jaxmimo.core.split import cross_products
 _BATCHES = {"cpu": (16, 64), "default": (256, 2048)}
 
 
-def _floor_contenders(network: IqiNetwork, effort: Effort) -> dict[str, Contender]:
+@dataclass(frozen=True)
+class Floor:
+    """What a kernel cannot do without.
+
+    Attributes:
+        parts: What is timed, in the same rounds as the kernel.
+        needed: From microseconds of the parts to those that a realization needs at least.
+    """
+
+    parts: Mapping[str, Contender]
+    needed: Callable[[Mapping[str, float]], dict[str, float]]
+
+    def share(self, timings: Mapping[str, Timing], steady: Timing) -> float:
+        """Share of its floor that a kernel reaches; 1 is perfect.
+
+        The median of the shares of all rounds, since neighbours slow a whole round or none of it.
+        """
+        shares = [
+            sum(self.needed({part: timings[part].rounds[i] for part in self.parts}).values()) / us
+            for i, us in enumerate(steady.rounds)
+        ]
+        return float(np.median(shares))
+
+    def further(self, timings: Mapping[str, Timing], steady: Timing) -> dict[str, float]:
+        """The shortest times, and the share of these, which need not be of the same moments."""
+        shortest = self.needed({part: timings[part].microseconds for part in self.parts})
+        return {
+            "floor_share_of_minima": sum(shortest.values()) / steady.microseconds,
+            **{f"floor_{name}_us": us for name, us in shortest.items()},
+        }
+
+
+def iqi_floor(network: IqiNetwork, effort: Effort) -> Floor:
+    """Random numbers and products of the largest network, whichever way is fastest."""
+
+    def needed(us: Mapping[str, float]) -> dict[str, float]:
+        def best(prefix: str) -> float:
+            return min(us[part] for part in us if part.startswith(f"floor {prefix}"))
+
+        return {"random": best("draw"), "products": best("multiply")}
+
+    return Floor(_iqi_parts(network, effort), needed)
+
+
+def _iqi_parts(network: IqiNetwork, effort: Effort) -> dict[str, Contender]:
     """The random numbers and the matrix products of the largest network, in batches of some sizes.
 
     Random numbers are written to memory once; products are those of all parts, over all antennas
@@ -42,21 +87,11 @@ def _floor_contenders(network: IqiNetwork, effort: Effort) -> dict[str, Contende
         keys = jax.random.split(jax.random.key(0), 2 * batch)
         g, w = jnp.split(draw(keys), 2)
         contenders |= {
-            f"draw {batch}": floor_part(effort, batch, draw, keys),
-            f"multiply {batch}": floor_part(effort, batch, multiply, g, w),
-            f"multiply matrices {batch}": floor_part(effort, batch, batched, g, w),
+            f"floor draw {batch}": floor_part(effort, batch, draw, keys),
+            f"floor multiply {batch}": floor_part(effort, batch, multiply, g, w),
+            f"floor multiply matrices {batch}": floor_part(effort, batch, batched, g, w),
         }
     return contenders
-
-
-def floor_microseconds(network: IqiNetwork, effort: Effort) -> dict[str, float]:
-    """Fastest random numbers and fastest products, per realization [us]."""
-    timings = in_turn(_floor_contenders(network, effort), effort.repeats)
-
-    def best(prefix: str) -> float:
-        return min(t.microseconds for name, t in timings.items() if name.startswith(prefix))
-
-    return {"floor_random_us": best("draw"), "floor_products_us": best("multiply")}
 
 
 def floor_part(
@@ -72,8 +107,3 @@ def identities(size: int, lanes: int) -> Parts:
     """Matrices that stay themselves along a chain of inverses or products."""
     identity = np.broadcast_to(np.eye(size, dtype=np.float32)[..., None], (size, size, lanes))
     return Parts(jnp.asarray(identity), jnp.asarray(np.zeros_like(identity)))
-
-
-def floor_share(parts: dict[str, float], steady: Timing) -> float:
-    """Share of its floor that a kernel reaches; 1 is perfect."""
-    return sum(parts.values()) / steady.microseconds

@@ -10,7 +10,7 @@ from benchmarks import numpy_iqi
 from benchmarks.agreement import agreed_relative_error, check_baseline, exact_curve
 from benchmarks.blas import set_threads, thread_choices
 from benchmarks.ceilings import ceiling_share, iqi_work
-from benchmarks.floor import floor_microseconds, floor_share
+from benchmarks.floor import iqi_floor
 from benchmarks.iqi_network import FIGURE_2, LARGE, MISMATCH, MISMATCH_AMPLITUDES, IqiNetwork
 from benchmarks.measures import (
     Effort,
@@ -36,8 +36,8 @@ def iqi_aps(effort: Effort, network: IqiNetwork = FIGURE_2, name: str = "iqi-aps
         "largest": jax_contender(largest(network), count),
         **_baselines(network, effort),
     }
-    timings = in_turn(contenders, effort.repeats)
-    floor = floor_microseconds(network, effort)
+    floor = iqi_floor(network, effort)
+    timings = in_turn({**contenders, **floor.parts}, effort.repeats)
     steady = timings["curve"]
 
     def ratio(slow: str, fast: str = "curve") -> float:
@@ -47,7 +47,7 @@ def iqi_aps(effort: Effort, network: IqiNetwork = FIGURE_2, name: str = "iqi-aps
         case=name,
         **basics(steady, relative_error),
         **fresh_measures(name, effort, effort.memory_figure[0]),
-        floor_share=floor_share(floor, steady),
+        floor_share=floor.share(timings, steady),
         ratio_numpy_shared=ratio("shared"),
         ratio_numpy_pointwise=ratio("pointwise"),
         ratio_numpy_loop=ratio("loop"),
@@ -57,7 +57,7 @@ def iqi_aps(effort: Effort, network: IqiNetwork = FIGURE_2, name: str = "iqi-aps
             "ratio_curve_to_largest": steady.paired_ratio(timings["largest"]),
             **_paired(timings),
             **each(timings),
-            **floor,
+            **floor.further(timings, steady),
         },
     )
 
@@ -70,17 +70,17 @@ def iqi_aps_large(effort: Effort) -> Row:
         "curve": jax_contender(curve(LARGE), count),
         "largest": jax_contender(largest(LARGE), count),
     }
-    timings = in_turn(sides, effort.repeats)
-    floor = floor_microseconds(LARGE, effort)
+    floor = iqi_floor(LARGE, effort)
+    timings = in_turn({**sides, **floor.parts}, effort.repeats)
     return Row(
         case="iqi-aps-1024",
         **basics(timings["curve"], relative_error),
         **fresh_measures("iqi-aps-1024", effort, 128),
-        floor_share=floor_share(floor, timings["curve"]),
+        floor_share=floor.share(timings, timings["curve"]),
         further={
             "ratio_curve_to_largest": timings["curve"].paired_ratio(timings["largest"]),
             **each(timings),
-            **floor,
+            **floor.further(timings, timings["curve"]),
         },
     )
 
@@ -100,18 +100,18 @@ def iqi_mismatch(
         "axis": jax_contender(axis, count),
         "single": jax_contender(largest(network), count),
     }
-    timings = in_turn(sides, effort.repeats)
-    floor = floor_microseconds(network, effort)
+    floor = iqi_floor(network, effort)
+    timings = in_turn({**sides, **floor.parts}, effort.repeats)
     return Row(
         case="iqi-mismatch",
         **basics(timings["axis"], relative_error),
         **fresh_measures("iqi-mismatch", effort, effort.memory_figure[0]),
-        floor_share=floor_share(floor, timings["axis"]),
+        floor_share=floor.share(timings, timings["axis"]),
         further={
             "ratio_axis_to_single": timings["axis"].paired_ratio(timings["single"]),
             "values": len(amplitudes),
             **each(timings),
-            **floor,
+            **floor.further(timings, timings["axis"]),
         },
     )
 

@@ -32,7 +32,7 @@ class Row:
         realizations_per_s: Of that run.
         seconds_to_half_percent: Duration of a run whose largest relative error is 0.5 % [s].
         peak_bytes: Peak memory of a fresh process, or of its accelerator.
-        floor_share: Time of the same random numbers and products, over the run's.
+        floor_share: Time of the same random numbers and products, over the run's, round by round.
         ratio_numpy_shared: Times slower is NumPy that shares work along the curve.
         ratio_numpy_pointwise: NumPy point by point.
         ratio_numpy_loop: A plain loop over realizations.

@@ -1,6 +1,6 @@
 """The cases of system 2: the figure of SE against the Rician factor, and its memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +11,7 @@ from jax import lax
 from benchmarks import numpy_rician
 from benchmarks.blas import set_threads
 from benchmarks.ceilings import ceiling_share, rician_work
-from benchmarks.floor import floor_part, identities
+from benchmarks.floor import Floor, floor_part, identities
 from benchmarks.fresh import peak_bytes
 from benchmarks.measures import (
     Effort,
@@ -44,19 +44,19 @@ def rician_se(effort: Effort, network: RicianNetwork = RICIAN) -> Row:
     """Figure 5: five layouts, 13 Rician factors and three combiners at once, against NumPy."""
     count = jax_realizations(effort)
     relative_error = _agreed_relative_error(network, count)
-    baselines = _baselines(network, effort)
+    floor = _floor(network, effort)
     contenders = {
         "figure": jax_contender(rician_figure(network), count),
-        **baselines,
+        **_baselines(network, effort),
+        **floor.parts,
     }
     timings = in_turn(contenders, effort.repeats)
     steady = timings["figure"]
-    floor = _floor_microseconds(network, effort)
     return Row(
         case="rician-se",
         **basics(steady, relative_error),
         **fresh_measures("rician-se", effort, 32 * network.realizations),
-        floor_share=sum(floor.values()) / steady.microseconds,
+        floor_share=floor.share(timings, steady),
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["pointwise"].over(steady),
         ratio_numpy_loop=timings["loop"].over(steady),
@@ -66,7 +66,7 @@ def rician_se(effort: Effort, network: RicianNetwork = RICIAN) -> Row:
             "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),
             "ratio_numpy_gram_two_threads": timings["gram, two threads"].over(steady),
             **each(timings),
-            **floor,
+            **floor.further(timings, steady),
         },
     )
 
@@ -150,19 +150,27 @@ def _with_one_blas_thread(
     return baseline(network, drops)
 
 
-def _floor_microseconds(network: RicianNetwork, effort: Effort) -> dict[str, float]:
-    """Draws, Gram products, inverses and products of the figure, each at its best speed here."""
+def _floor(network: RicianNetwork, effort: Effort) -> Floor:
+    """Draws, Gram products, inverses and products of the figure, in batches of some sizes."""
     points = 2 * len(network.num_aps) * len(network.rician_db)  # ZF and MMSE
     times = {"random": 1, "gram": len(network.num_aps), "inverse": points, "product": points}
-    best = dict.fromkeys(times, np.inf)
-    for batch in (256, 1024, 512, 128)[: effort.floor_batches]:
-        contenders = _floor_contenders(network, effort, batch)
-        for part, timing in in_turn(contenders, effort.repeats).items():
-            best[part] = min(best[part], timing.microseconds * times[part])
-    return {f"floor_{part}_us": us for part, us in best.items()}
+    batches = (256, 1024, 512, 128)[: effort.floor_batches]
+
+    def needed(us: Mapping[str, float]) -> dict[str, float]:
+        return {
+            part: count * min(us[f"floor {part} {batch}"] for batch in batches)
+            for part, count in times.items()
+        }
+
+    parts = {
+        f"floor {part} {batch}": contender
+        for batch in batches
+        for part, contender in _floor_parts(network, effort, batch).items()
+    }
+    return Floor(parts, needed)
 
 
-def _floor_contenders(network: RicianNetwork, effort: Effort, batch: int) -> dict[str, Contender]:
+def _floor_parts(network: RicianNetwork, effort: Effort, batch: int) -> dict[str, Contender]:
     """Each part as a chain of calls in one program, so that starting programs does not count."""
     antennas, users, chain = network.antennas, network.users, 16
     draw = jax.jit(lambda key: split_complex_normal(key, (antennas, 2 * users, batch)))

@@ -35,7 +35,12 @@ class Timing:
     @property
     def microseconds(self) -> float:
         """Shortest call, per realization [us]."""
-        return self.minimum / self.realizations * 1e6
+        return min(self.rounds)
+
+    @property
+    def rounds(self) -> tuple[float, ...]:
+        """Every call, per realization [us]."""
+        return tuple(seconds / self.realizations * 1e6 for seconds in self.seconds)
 
     def over(self, other: "Timing") -> float:
         """How many times longer than `other`, per realization.

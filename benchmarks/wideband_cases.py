@@ -1,6 +1,6 @@
 """The cases of system 4: responses over a band, the SE on every subcarrier, and its memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import equinox as eqx
@@ -11,12 +11,12 @@ from jax import Array, lax
 
 from benchmarks import numpy_wideband
 from benchmarks.blas import set_threads
-from benchmarks.floor import floor_part, identities
+from benchmarks.floor import Floor, floor_part, identities
 from benchmarks.fresh import peak_bytes
 from benchmarks.measures import Effort, basics, each, fresh_measures, jax_contender
 from benchmarks.numpy_wideband import WidebandDrop
 from benchmarks.report import Row
-from benchmarks.timing import Contender, Timing, in_turn, side_by_side
+from benchmarks.timing import Contender, in_turn, side_by_side
 from benchmarks.wideband_network import WIDEBAND, WidebandNetwork, random_drop
 from benchmarks.workloads import COMBINERS, wideband_figure
 from jaxmimo.core.randomness import split_complex_normal
@@ -38,25 +38,27 @@ def wideband_response(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Ro
     found = np.transpose(responses(links).merged(), (3, 1, 0, 2))
     _check("responses", found, numpy_wideband.response_shared(drop))
     calls = effort.drops_at_once // 4
-    baselines = _numpy_contenders("response", network)
+    floor = _response_floor(network, effort)
     contenders = {
         "jaxmimo": side_by_side(lambda: jax.block_until_ready(responses(links)), 1, calls),
-        **baselines,
+        **_numpy_contenders("response", network),
+        **floor.parts,
     }
     timings = in_turn(contenders, effort.repeats)
-    steady, floor = timings["jaxmimo"], _response_floor(network, effort)
+    steady = timings["jaxmimo"]
+    small = timings["floor small"].microseconds * network.multiply_adds
     return Row(
         case="wideband-response",
         steady_s=steady.minimum,
         realizations_per_s=1e6 / steady.microseconds,
-        floor_share=floor["floor_large_products_us"] / steady.microseconds,
+        floor_share=floor.share(timings, steady),
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["pointwise"].over(steady),
         ratio_numpy_loop=timings["loop"].over(steady),
         further={
-            "ratio_to_large_products": steady.microseconds / floor["floor_large_products_us"],
-            "ratio_to_small_products": steady.microseconds / floor["floor_small_products_us"],
-            **floor,
+            "ratio_to_small_products": steady.microseconds / small,
+            "floor_small_products_us": small,
+            **floor.further(timings, steady),
             "ratio_numpy_factored": timings["factored"].over(steady),
             "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),
             "ratio_numpy_factored_two_threads": timings["factored, two threads"].over(steady),
@@ -75,23 +77,24 @@ def wideband_se(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Row:
     figure = wideband_figure(network)
     estimate = figure(effort.drops_at_once)
     relative_error = np.asarray(estimate.std_error.mean(-1) / estimate.mean.mean(-1)).max()
-    baselines = _numpy_contenders("se", network)
+    floor = _se_floor(network, effort)
     contenders = {
         "jaxmimo": jax_contender(figure, effort.drops_at_once),
-        **baselines,
+        **_numpy_contenders("se", network),
+        **floor.parts,
     }
     timings = in_turn(contenders, effort.repeats)
-    steady, floor = timings["jaxmimo"], _se_floor(network, effort)
+    steady = timings["jaxmimo"]
     return Row(
         case="wideband-se",
         **basics(steady, float(relative_error)),
         **fresh_measures("wideband-se", effort, effort.drops_at_once),
-        floor_share=sum(floor.values()) / steady.microseconds,
+        floor_share=floor.share(timings, steady),
         ratio_numpy_shared=timings["shared"].over(steady),
         ratio_numpy_pointwise=timings["pointwise"].over(steady),
         ratio_numpy_loop=timings["loop"].over(steady),
         further={
-            **floor,
+            **floor.further(timings, steady),
             "ratio_numpy_factored": timings["factored"].over(steady),
             "ratio_numpy_shared_two_threads": timings["shared, two threads"].over(steady),
             "ratio_numpy_factored_two_threads": timings["factored, two threads"].over(steady),
@@ -157,25 +160,24 @@ def _with_one_blas_thread(baseline: Callable[[WidebandDrop], np.ndarray], drop: 
     return baseline(drop)
 
 
-def _response_floor(network: WidebandNetwork, effort: Effort) -> dict[str, float]:
-    """The multiply-adds of the sum over paths, at the best speed of matrix products here.
+def _response_floor(network: WidebandNetwork, effort: Effort) -> Floor:
+    """The multiply-adds of the sum over paths, at the best speed of large matrix products.
 
-    Of large matrices, and of the small ones that the sum consists of: real products of an antenna's
+    Beside them the small ones that the sum consists of are timed: real products of an antenna's
     (2 blocks, 2 paths) and (2 paths, offsets).
     """
     fine = 16
     links = network.users * network.antennas
     small = ((links, 2 * network.subcarriers // fine, 2 * network.paths), fine)
-    parts = _large_products(effort) | {"small": _product(effort, *small)}
-    timings = in_turn(parts, effort.repeats)
-    return {
-        "floor_large_products_us": _best_product(timings) * network.multiply_adds,
-        "floor_small_products_us": timings["small"].microseconds * network.multiply_adds,
-    }
+
+    def needed(us: Mapping[str, float]) -> dict[str, float]:
+        return {"large_products": _best_product(us) * network.multiply_adds}
+
+    return Floor(_large_products(effort) | {"floor small": _product(effort, *small)}, needed)
 
 
-def _se_floor(network: WidebandNetwork, effort: Effort) -> dict[str, float]:
-    """Draws, exponentials, products and inverses of a drop, each at its best speed here.
+def _se_floor(network: WidebandNetwork, effort: Effort) -> Floor:
+    """Draws, exponentials, products and inverses of a drop.
 
     Exponentials are those of blocks of 32 subcarriers and of 16 offsets from their centres; the
     sum over paths then costs two multiply-adds per path and part of a response, and Gram matrices
@@ -186,23 +188,25 @@ def _se_floor(network: WidebandNetwork, effort: Effort) -> dict[str, float]:
     responses = network.users * network.aps * network.antennas
     exponentials = responses * network.paths * (blocks + offsets)
     products = responses * network.subcarriers * (2 * network.paths + 4 * network.users)
-    parts = _large_products(effort) | _other_floor_parts(network, effort)
-    timings = in_turn(parts, effort.repeats)
-    return {
-        "floor_random_us": timings["random"].microseconds,
-        "floor_exponentials_us": timings["exponentials"].microseconds * exponentials,
-        "floor_products_us": _best_product(timings) * products,
-        "floor_inverses_us": timings["inverses"].microseconds * 2 * network.subcarriers,
-    }
+
+    def needed(us: Mapping[str, float]) -> dict[str, float]:
+        return {
+            "random": us["floor random"],
+            "exponentials": us["floor exponentials"] * exponentials,
+            "products": _best_product(us) * products,
+            "inverses": us["floor inverses"] * 2 * network.subcarriers,
+        }
+
+    return Floor(_large_products(effort) | _other_floor_parts(network, effort), needed)
 
 
 def _large_products(effort: Effort) -> dict[str, Contender]:
-    return {f"large {n}": _product(effort, (n, n), n) for n in (256, 512, 1024)}
+    return {f"floor large {n}": _product(effort, (n, n), n) for n in (256, 512, 1024)}
 
 
-def _best_product(timings: dict[str, Timing]) -> float:
+def _best_product(us: Mapping[str, float]) -> float:
     """Microseconds of a multiply-add in large products."""
-    return min(each.microseconds for name, each in timings.items() if name.startswith("large"))
+    return min(us[part] for part in us if part.startswith("floor large"))
 
 
 def _product(effort: Effort, shape: tuple[int, ...], columns: int) -> Contender:
@@ -228,9 +232,9 @@ def _other_floor_parts(network: WidebandNetwork, effort: Effort) -> dict[str, Co
         return lax.fori_loop(0, chain, lambda _, b: inverse(b), a)
 
     return {
-        "random": floor_part(effort, 1, draw, jax.random.key(1)),
-        "exponentials": floor_part(effort, turns.size, exponential, turns),
-        "inverses": floor_part(effort, chain * network.subcarriers, inverses, unit),
+        "floor random": floor_part(effort, 1, draw, jax.random.key(1)),
+        "floor exponentials": floor_part(effort, turns.size, exponential, turns),
+        "floor inverses": floor_part(effort, chain * network.subcarriers, inverses, unit),
     }
 
 

@@ -1,19 +1,24 @@
 """The figures of the headlines, for small networks: sides agree, and every goal has its measure."""
 
+import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from benchmarks.beams_figure_case import beams_groups
 from benchmarks.beams_network import BeamsNetwork
+from benchmarks.floor import Floor
 from benchmarks.measures import Effort, pooled
 from benchmarks.report import GOALS
 from benchmarks.rician_cases import rician_axis, rician_se
 from benchmarks.rician_network import RICIAN
+from benchmarks.timing import Contender, Timing, repeated
 from benchmarks.wideband_cases import wideband_se
 from benchmarks.wideband_network import WIDEBAND
 from benchmarks.workloads import rician_figure
+from jaxmimo.simulation.batches import usable_cores
 
 TINY = Effort(
     realizations=512,
@@ -52,6 +57,21 @@ def test_an_axis_is_measured_against_one_of_its_values():
     row = rician_axis(TINY, SMALL_RICIAN).as_json()
     assert row["values"] == 2
     assert row["ratio_axis_to_one_factor"] > 0
+
+
+def test_share_of_a_floor_is_the_median_of_the_shares_of_rounds():
+    floor = Floor({"floor part": Contender(list)}, lambda us: {"part": 2 * us["floor part"]})
+    steady = Timing((10.0, 20.0, 40.0), 10)  # slowed by neighbours, who slow the part as well
+    timings = {"kernel": steady, "floor part": Timing((1.0, 8.0, 8.0), 10)}
+    assert floor.share(timings, steady) == pytest.approx(0.4)  # of 0.2, 0.8, 0.4
+    further = floor.further(timings, steady)
+    assert further == pytest.approx({"floor_share_of_minima": 0.2, "floor_part_us": 2e5})
+
+
+def test_repeated_calls_take_about_as_long_as_asked():
+    contender = repeated(partial(time.sleep, 0.01), 3, 0.1)
+    calls = contender.realizations / (3 * usable_cores())
+    assert calls == pytest.approx(10, abs=5)
 
 
 def test_pooled_runs_are_independent_and_narrow_the_error():
