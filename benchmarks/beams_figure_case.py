@@ -58,7 +58,7 @@ def beams_groups(effort: Effort, network: BeamsNetwork = BEAMS) -> Row:
     contenders = {
         "figure": jax_contender(figure, count),
         **_baselines(network, drops[:2], effort),
-        **floor.parts,
+        **floor.contenders,
     }
     timings = in_turn(contenders, effort.repeats)
     steady = timings["figure"]
@@ -149,44 +149,37 @@ def _floor(network: BeamsNetwork, effort: Effort) -> Floor:
     which are nested; through those of beams one for each set. The faster way counts. Factors are
     inverses by the sweep operator, the fastest there is here. Norms and rates are left out.
     """
-    batches = (8, 4, 2)[: effort.floor_batches]
-    of_batches = {batch: _floor_parts(network, effort, batch) for batch in batches}
+    ways: dict[str, dict[str, Contender]] = {}
+    for batch in (8, 4, 2)[: effort.floor_batches]:
+        for (part, way), contender in _floor_parts(network, effort, batch).items():
+            ways.setdefault(part, {})[f"{way} {batch}"] = contender
 
     def needed(us: Mapping[str, float]) -> dict[str, float]:
-        best = {
-            part: min(us[f"floor {part}, {batch}"] for batch in batches)
-            for part in of_batches[batches[0]]
-        }
         beams = [_beams(network, groups) for groups in network.azimuth_groups]
-        ways = [_cheapest_precoders(network, best, each) for each in beams]
-        precoders = {part: sum(way[part] for way in ways) for part in ways[0]}
-        return {"channels": best["channels"], **precoders}
+        points = [_cheapest_precoders(network, us, each) for each in beams]
+        precoders = {part: sum(point[part] for point in points) for part in points[0]}
+        return {"channels": us["channels"], **precoders}
 
-    parts = {
-        f"floor {part}, {batch}": contender
-        for batch, of_batch in of_batches.items()
-        for part, contender in of_batch.items()
-    }
-    return Floor(parts, needed)
+    return Floor(ways, needed)
 
 
 def _cheapest_precoders(
-    network: BeamsNetwork, best: dict[str, float], beams: int
+    network: BeamsNetwork, us: Mapping[str, float], beams: int
 ) -> dict[str, float]:
     """Parts of the precoders of a point, through users or, where these are fewer, beams."""
     sets, users = len(TWO_STAGE), network.users
 
     through_users = {
-        "gram": min(best[f"gram {beams}"], best[f"gram products {beams}"]),
-        "solve": best[f"solve {users}"],
+        "gram": us[f"gram {beams}"],
+        "solve": us[f"solve {users}"],
         "gains": 0.0,  # what the sweep leaves in the other rows
     }
     if beams >= users:
         return through_users
     through_beams = {
-        "gram": sets * best[f"gram of beams {beams}"],
-        "solve": sets * best[f"solve {beams}"],
-        "gains": sets * best[f"gains {beams}"],
+        "gram": sets * us[f"gram of beams {beams}"],
+        "solve": sets * us[f"solve {beams}"],
+        "gains": sets * us[f"gains {beams}"],
     }
     return min(through_users, through_beams, key=lambda way: sum(way.values()))
 
@@ -200,8 +193,10 @@ def _beams(network: BeamsNetwork, azimuth_groups: int) -> int:
 _CALLS = 16
 
 
-def _floor_parts(network: BeamsNetwork, effort: Effort, batch: int) -> dict[str, Contender]:
-    """The parts for all streams of `batch` realizations of a point of the figure."""
+def _floor_parts(
+    network: BeamsNetwork, effort: Effort, batch: int
+) -> dict[tuple[str, str], Contender]:
+    """Parts and their ways, for all streams of `batch` realizations of a point of the figure."""
     users, lanes = network.users, network.users * batch
     ranks = factor_ranks(network.system(network.azimuth_groups[0]))
     factors = ChannelFactors(
@@ -221,18 +216,20 @@ def _floor_parts(network: BeamsNetwork, effort: Effort, batch: int) -> dict[str,
         run = jax.jit(lambda many: lax.map(lambda each: function(*each), many))
         return floor_part(effort, _CALLS * batch, run, many)
 
-    contenders = {"channels": contender(channels, np.arange(batch))}
-    contenders |= {f"solve {users}": contender(inverse, identities(users, lanes))}
+    contenders = {("channels", "loops"): contender(channels, np.arange(batch))}
+    contenders[f"solve {users}", "loops"] = contender(inverse, identities(users, lanes))
     for beams in (_beams(network, groups) for groups in network.azimuth_groups):
         seen = _parts(beams, users, lanes)
-        contenders[f"gram {beams}"] = contender(adjoint_product, seen, seen)
+        contenders[f"gram {beams}", "loops"] = contender(adjoint_product, seen, seen)
         rows, both = _ones(lanes, users, 2 * beams), _ones(lanes, 2 * users, 2 * beams)
-        contenders[f"gram products {beams}"] = contender(products, rows, both)
+        contenders[f"gram {beams}", "products"] = contender(products, rows, both)
         if beams < users:
             turned, own = _parts(users, beams, lanes), _parts(beams, 1, lanes)
-            contenders[f"gram of beams {beams}"] = contender(adjoint_product, turned, turned)
-            contenders[f"gains {beams}"] = contender(adjoint_product, seen, own)
-            contenders[f"solve {beams}"] = contender(inverse, identities(beams, lanes))
+            contenders[f"gram of beams {beams}", "loops"] = contender(
+                adjoint_product, turned, turned
+            )
+            contenders[f"gains {beams}", "loops"] = contender(adjoint_product, seen, own)
+            contenders[f"solve {beams}", "loops"] = contender(inverse, identities(beams, lanes))
     return contenders
 
 

@@ -82,7 +82,7 @@ def fresh_runs(name: str, realizations: int, longer_run: int | None = None) -> F
     Args:
         name: A key of `workloads.WORKLOADS`.
         realizations: Of the runs that compile times are told by.
-        longer_run: Realizations of the longer run, a third process; None takes one from the cache.
+        longer_run: Realizations of the longer run, a third process; None takes the second for it.
     """
     with tempfile.TemporaryDirectory() as cache:
         cold, cached = (run_fresh(name, realizations, cache) for _ in range(2))

@@ -37,7 +37,7 @@ def iqi_aps(effort: Effort, network: IqiNetwork = FIGURE_2, name: str = "iqi-aps
         **_baselines(network, effort),
     }
     floor = iqi_floor(network, effort)
-    timings = in_turn({**contenders, **floor.parts}, effort.repeats)
+    timings = in_turn({**contenders, **floor.contenders}, effort.repeats)
     steady = timings["curve"]
 
     def ratio(slow: str, fast: str = "curve") -> float:
@@ -71,7 +71,7 @@ def iqi_aps_large(effort: Effort) -> Row:
         "largest": jax_contender(largest(LARGE), count),
     }
     floor = iqi_floor(LARGE, effort)
-    timings = in_turn({**sides, **floor.parts}, effort.repeats)
+    timings = in_turn({**sides, **floor.contenders}, effort.repeats)
     return Row(
         case="iqi-aps-1024",
         **basics(timings["curve"], relative_error),
@@ -101,7 +101,7 @@ def iqi_mismatch(
         "single": jax_contender(largest(network), count),
     }
     floor = iqi_floor(network, effort)
-    timings = in_turn({**sides, **floor.parts}, effort.repeats)
+    timings = in_turn({**sides, **floor.contenders}, effort.repeats)
     return Row(
         case="iqi-mismatch",
         **basics(timings["axis"], relative_error),

@@ -48,7 +48,7 @@ def rician_se(effort: Effort, network: RicianNetwork = RICIAN) -> Row:
     contenders = {
         "figure": jax_contender(rician_figure(network), count),
         **_baselines(network, effort),
-        **floor.parts,
+        **floor.contenders,
     }
     timings = in_turn(contenders, effort.repeats)
     steady = timings["figure"]
@@ -154,20 +154,15 @@ def _floor(network: RicianNetwork, effort: Effort) -> Floor:
     """Draws, Gram products, inverses and products of the figure, in batches of some sizes."""
     points = 2 * len(network.num_aps) * len(network.rician_db)  # ZF and MMSE
     times = {"random": 1, "gram": len(network.num_aps), "inverse": points, "product": points}
-    batches = (256, 1024, 512, 128)[: effort.floor_batches]
+    ways: dict[str, dict[str, Contender]] = {part: {} for part in times}
+    for batch in (256, 1024, 512, 128)[: effort.floor_batches]:
+        for part, contender in _floor_parts(network, effort, batch).items():
+            ways[part][f"{batch}"] = contender
 
     def needed(us: Mapping[str, float]) -> dict[str, float]:
-        return {
-            part: count * min(us[f"floor {part} {batch}"] for batch in batches)
-            for part, count in times.items()
-        }
+        return {part: count * us[part] for part, count in times.items()}
 
-    parts = {
-        f"floor {part} {batch}": contender
-        for batch in batches
-        for part, contender in _floor_parts(network, effort, batch).items()
-    }
-    return Floor(parts, needed)
+    return Floor(ways, needed)
 
 
 def _floor_parts(network: RicianNetwork, effort: Effort, batch: int) -> dict[str, Contender]:

@@ -41,12 +41,13 @@ def wideband_response(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Ro
     floor = _response_floor(network, effort)
     contenders = {
         "jaxmimo": side_by_side(lambda: jax.block_until_ready(responses(links)), 1, calls),
+        "small": _small_products(network, effort),
         **_numpy_contenders("response", network),
-        **floor.parts,
+        **floor.contenders,
     }
     timings = in_turn(contenders, effort.repeats)
     steady = timings["jaxmimo"]
-    small = timings["floor small"].microseconds * network.multiply_adds
+    small = timings["small"].microseconds * network.multiply_adds
     return Row(
         case="wideband-response",
         steady_s=steady.minimum,
@@ -81,7 +82,7 @@ def wideband_se(effort: Effort, network: WidebandNetwork = WIDEBAND) -> Row:
     contenders = {
         "jaxmimo": jax_contender(figure, effort.drops_at_once),
         **_numpy_contenders("se", network),
-        **floor.parts,
+        **floor.contenders,
     }
     timings = in_turn(contenders, effort.repeats)
     steady = timings["jaxmimo"]
@@ -161,19 +162,20 @@ def _with_one_blas_thread(baseline: Callable[[WidebandDrop], np.ndarray], drop: 
 
 
 def _response_floor(network: WidebandNetwork, effort: Effort) -> Floor:
-    """The multiply-adds of the sum over paths, at the best speed of large matrix products.
-
-    Beside them the small ones that the sum consists of are timed: real products of an antenna's
-    (2 blocks, 2 paths) and (2 paths, offsets).
-    """
-    fine = 16
-    links = network.users * network.antennas
-    small = ((links, 2 * network.subcarriers // fine, 2 * network.paths), fine)
+    """The multiply-adds of the sum over paths, at the best speed of large matrix products."""
 
     def needed(us: Mapping[str, float]) -> dict[str, float]:
-        return {"large_products": _best_product(us) * network.multiply_adds}
+        return {"large_products": us["products"] * network.multiply_adds}
 
-    return Floor(_large_products(effort) | {"floor small": _product(effort, *small)}, needed)
+    return Floor({"products": _large_products(effort)}, needed)
+
+
+def _small_products(network: WidebandNetwork, effort: Effort) -> Contender:
+    """What the sum consists of: an antenna's real (2 blocks, 2 paths) times (2 paths, offsets)."""
+    fine = 16
+    links = network.users * network.antennas
+    shape = links, 2 * network.subcarriers // fine, 2 * network.paths
+    return _product(effort, shape, fine)
 
 
 def _se_floor(network: WidebandNetwork, effort: Effort) -> Floor:
@@ -191,22 +193,18 @@ def _se_floor(network: WidebandNetwork, effort: Effort) -> Floor:
 
     def needed(us: Mapping[str, float]) -> dict[str, float]:
         return {
-            "random": us["floor random"],
-            "exponentials": us["floor exponentials"] * exponentials,
-            "products": _best_product(us) * products,
-            "inverses": us["floor inverses"] * 2 * network.subcarriers,
+            "random": us["random"],
+            "exponentials": us["exponentials"] * exponentials,
+            "products": us["products"] * products,
+            "inverses": us["inverses"] * 2 * network.subcarriers,
         }
 
-    return Floor(_large_products(effort) | _other_floor_parts(network, effort), needed)
+    others = {part: {"": each} for part, each in _other_floor_parts(network, effort).items()}
+    return Floor({"products": _large_products(effort), **others}, needed)
 
 
 def _large_products(effort: Effort) -> dict[str, Contender]:
-    return {f"floor large {n}": _product(effort, (n, n), n) for n in (256, 512, 1024)}
-
-
-def _best_product(us: Mapping[str, float]) -> float:
-    """Microseconds of a multiply-add in large products."""
-    return min(us[part] for part in us if part.startswith("floor large"))
+    return {f"large {n}": _product(effort, (n, n), n) for n in (256, 512, 1024)}
 
 
 def _product(effort: Effort, shape: tuple[int, ...], columns: int) -> Contender:
@@ -232,9 +230,9 @@ def _other_floor_parts(network: WidebandNetwork, effort: Effort) -> dict[str, Co
         return lax.fori_loop(0, chain, lambda _, b: inverse(b), a)
 
     return {
-        "floor random": floor_part(effort, 1, draw, jax.random.key(1)),
-        "floor exponentials": floor_part(effort, turns.size, exponential, turns),
-        "floor inverses": floor_part(effort, chain * network.subcarriers, inverses, unit),
+        "random": floor_part(effort, 1, draw, jax.random.key(1)),
+        "exponentials": floor_part(effort, turns.size, exponential, turns),
+        "inverses": floor_part(effort, chain * network.subcarriers, inverses, unit),
     }
 
 
