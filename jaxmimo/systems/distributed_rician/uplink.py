@@ -146,12 +146,16 @@ def _shared_products(draws: Draws) -> GramProducts:
     waves_waves, waves_error = of_waves[:, :users], of_waves[:, users:]
     error_error = of_error[:, users:]
     los_los = gram_matrix(draws.los)[..., None]
-    los_waves = los_waves + los_waves.adjoint
+    # Both triangles at once, for all factors: a loop that reads an array and its transpose does not
+    # vectorize.
+    los_waves, los_both, waves_both = (
+        each + each.adjoint for each in (los_waves, los_error, waves_error)
+    )
 
     def products(a: Array, b: Array) -> tuple[Parts, Parts]:
-        missed = los_error * a + waves_error * b + error_error
         gram = los_los * (a * a) + los_waves * (a * b) + waves_waves * (b * b)
-        return gram + missed + los_error.adjoint * a + waves_error.adjoint * b, missed
+        missed = los_error * a + waves_error * b + error_error
+        return gram + los_both * a + waves_both * b + error_error, missed
 
     return products
 
