@@ -207,8 +207,8 @@ def _floor_parts(
     def channels(seeds: Array) -> Array:
         return jax.vmap(lambda seed: draw_channels(jax.random.key(seed), factors))(seeds)
 
-    def products(a: Array, b: Array) -> Array:
-        return jnp.einsum("lub,lvb->luv", a, b, precision="highest")
+    def products(parts: Array) -> Array:
+        return jnp.einsum("lub,lvb->luv", parts, parts, precision="highest")
 
     def contender(function: Callable[..., object], *arguments: object) -> Contender:
         """Many calls in one program, as the kernel has them: starting programs does not count."""
@@ -221,8 +221,8 @@ def _floor_parts(
     for beams in (_beams(network, groups) for groups in network.azimuth_groups):
         seen = _parts(beams, users, lanes)
         contenders[f"gram {beams}", "loops"] = contender(adjoint_product, seen, seen)
-        rows, both = _ones(lanes, users, 2 * beams), _ones(lanes, 2 * users, 2 * beams)
-        contenders[f"gram {beams}", "products"] = contender(products, rows, both)
+        parts = _ones(lanes, 2 * users, beams)
+        contenders[f"gram {beams}", "products"] = contender(products, parts)
         if beams < users:
             turned, own = _parts(users, beams, lanes), _parts(beams, 1, lanes)
             contenders[f"gram of beams {beams}", "loops"] = contender(

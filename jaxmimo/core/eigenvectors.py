@@ -43,7 +43,7 @@ def _found(r: Float[Array, "n n batch"], rank: int) -> Float[Array, "rank n batc
 
 
 def _pivoted_factor(r: Float[Array, "n n"], rank: int) -> Float[Array, "rank n"]:
-    """Columns of L, the one of the largest variance that is left in every step. The largest is 1."""
+    """Columns of L, in every step that of the largest variance left, which is 1 at first."""
     rounding = jnp.finfo(r.dtype).eps
 
     def step(k: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -21,6 +21,8 @@ from jax.custom_batching import custom_vmap
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
+from jaxmimo.core.split import computed_once
+
 _ROWS_AT_ONCE = 3
 """Rank-one updates per step of a product: fewer passes over memory, of which more gain nothing."""
 
@@ -186,7 +188,12 @@ def _sum_of_columns_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[
     return sum_of_columns(*primals), tangents[0].sum(1)  # whose transpose is a broadcast
 
 
-def batch_stays_last(function: Callable[[Any], Any], first_batch_axis: int) -> Callable:
+def batch_stays_last(
+    function: Callable[[Any], Any],
+    first_batch_axis: int,
+    *,
+    always: Callable[[Any], Array] | None = None,
+) -> Callable:
     """Make `jax.vmap` of a function of matrices add to their batch instead of a first axis.
 
     So one realization's kernel is as fast under `vmap` as a batch that was laid out by hand. All
@@ -197,11 +204,17 @@ def batch_stays_last(function: Callable[[Any], Any], first_batch_axis: int) -> C
             same batch, to arrays whose last axis is the batch. It is not differentiated: give what
             calls it a rule.
         first_batch_axis: Where the batch begins in its result.
+        always: From its argument to a condition that always holds. If given, what has been laid
+            out is kept in memory, for functions that read it more than once: XLA on CPUs lays it
+            out again for every reader.
     """
 
     @custom_vmap
     def with_batch(a: Any) -> Any:
         batch = jax.tree.leaves(a)[0].shape[2:]
+        if always is not None:
+            holds = always(a)
+            a = jax.tree.map(lambda leaf: computed_once(leaf, holds), a)
         result = function(jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:2], -1), a))
         return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-1], *batch), result)
 

@@ -284,12 +284,13 @@ def draw_channels(
     # Numbered as if no eigenvector were left out, so that draws do not depend on how many are.
     number = np.arange(users * azimuth_antennas * elevation_antennas)
     kept = number.reshape(users, azimuth_antennas, elevation_antennas)[:, :azimuth, :elevation]
+    kept = kept.swapaxes(1, 2)  # so that neither product has to turn what it multiplies
     white = split_complex_normal(key, (kept.size,), positions=kept)
     always = jnp.sum(factors.azimuth[:, 0, 0] ** 2) >= 0
-    white = computed_once(white, always).reshape(2, users, azimuth, elevation)
-    rows = jnp.einsum("kpm,ckmn->ckpn", factors.azimuth, white, precision="highest")
-    h = jnp.einsum("ckpn,kqn->ckpq", rows, factors.elevation, precision="highest")
-    return lax.complex(h[0], h[1])
+    white = computed_once(white, always).reshape(2, users, elevation, azimuth)
+    rows = jnp.einsum("kqn,cknm->kqcm", factors.elevation, white, precision="highest")
+    h = jnp.einsum("kqcm,kpm->kqcp", rows, factors.azimuth, precision="highest")
+    return jnp.swapaxes(lax.complex(h[:, :, 0], h[:, :, 1]), 1, 2)
 
 
 def _seen(

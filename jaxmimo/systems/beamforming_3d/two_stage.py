@@ -11,10 +11,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Complex, Float, Int
+from jaxtyping import Bool, Complex, Float, Inexact, Int
 
 from jaxmimo.core.nested_solves import solve_nested
 from jaxmimo.core.small_matrices import Parts, adjoint_product, batch_stays_last, inverse
+from jaxmimo.core.split import direct_product, quadrants
 from jaxmimo.systems.beamforming_3d.cell import Groups
 
 
@@ -64,15 +65,16 @@ def _few_beams(
 
 
 def _beams_of_groups(
-    h: Complex[Array, "users azimuth_antennas elevation_antennas"],
+    h: Inexact[Array, "users azimuth_antennas elevation_antennas"],
     groups: Groups,
     order: Int[Array, "streams users"],
-) -> Complex[Array, "streams users beams"]:
+) -> Inexact[Array, "streams users beams"]:
     """All users' channels, in an order of each stream, in the beams that send the stream."""
-    size = (1, h.shape[1] // groups.azimuth_groups, h.shape[2] // groups.elevation_groups)
+    h = jnp.swapaxes(h, 1, 2)  # as draws lie in memory, where groups have more beams in azimuth
+    size = (1, h.shape[1] // groups.elevation_groups, h.shape[2] // groups.azimuth_groups)
 
     def of_user(user: Array, azimuth: Array, elevation: Array) -> Array:
-        start = (user.astype(azimuth.dtype), azimuth * size[1], elevation * size[2])
+        start = (user.astype(azimuth.dtype), elevation * size[1], azimuth * size[2])
         return lax.dynamic_slice(h, start, size).reshape(-1)
 
     of_users = jax.vmap(of_user, (0, None, None))
@@ -110,12 +112,10 @@ def _gram(
     order: Int[Array, "streams users"],
 ) -> Parts:
     """Products of all users' channels in the beams of each stream, (users, users, streams)."""
-    seen, users = _beams_of_groups(h, groups, order), h.shape[0]
-    left = jnp.concatenate([seen.real, seen.imag], axis=2)
-    turned = jnp.concatenate([seen.imag, -seen.real], axis=2)
-    right = jnp.concatenate([left, turned], axis=1)
-    products = jnp.einsum("sub,svb->uvs", left, right, precision="highest")
-    return Parts(products[:, :users], products[:, users:])
+    parts = [_beams_of_groups(part, groups, order) for part in (h.real, h.imag)]
+    seen = jnp.concatenate(parts, axis=1)
+    products = jnp.einsum("sub,svb->uvs", seen, seen, precision="highest")
+    return Parts(*direct_product(*quadrants(products)))
 
 
 def _by_beams(
@@ -155,14 +155,16 @@ def _precoders_of_beams(streams: tuple[Parts, Parts]) -> Parts:
     return p * jnp.where(heard, 1.0 / jnp.sqrt(jnp.where(heard, norms, 1.0)), 0.0)[None]
 
 
-def _lanes_last(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _lanes_last(
+    function: Callable[[Any], Any], always: Callable[[Any], Array] | None = None
+) -> Callable[[Any], Any]:
     """The function with its batch kept last under `vmap`; gradients are those of its own steps."""
-    mapped = jax.custom_jvp(batch_stays_last(function, first_batch_axis=2))
+    mapped = jax.custom_jvp(batch_stays_last(function, first_batch_axis=2, always=always))
     mapped.defjvp(lambda primals, tangents: jax.jvp(function, primals, tangents))
     return mapped
 
 
-_powers_by_users = _lanes_last(_powers_of_users)
+_powers_by_users = _lanes_last(_powers_of_users, always=lambda streams: jnp.min(streams[1]) >= 0)
 _precoders_by_beams = _lanes_last(_precoders_of_beams)
 
 
