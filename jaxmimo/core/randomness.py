@@ -78,8 +78,10 @@ def split_complex_normal(
     if positions is None:
         counter = _counter(shape, parts_shape, first_row)
     else:
-        drawn = jnp.asarray(positions, jnp.uint32).reshape(shape)
-        counter = jnp.broadcast_to(drawn[..., None, :], parts_shape)
+        # In one step: of a broadcast reshaped array XLA makes under a `vmap` of length 1 a circle
+        # of simplifications, which it ends with an error message after 50 rounds.
+        drawn = np.asarray(positions, np.uint32).reshape(shape)
+        counter = lax.broadcast_in_dim(drawn, parts_shape, (*range(len(shape) - 1), len(shape)))
     key_words = jax.random.key_data(key)
     # Double precision appends the words of a second stream, so that its numbers are those of
     # single precision, with more digits.

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import Array, lax
 from jax.extend.random import threefry_2x32 as jax_threefry_2x32
 from scipy import stats
 
@@ -337,3 +338,15 @@ def test_exponential_of_a_word_is_accurate():
     np.testing.assert_allclose(found, exact, rtol=2e-7)
     assert found.min() == 0.0
     assert found.max() == pytest.approx(33 * np.log(2))
+
+
+def test_positions_compile_under_a_map_of_length_one(capfd: pytest.CaptureFixture[str]):
+    def draw(i: Array) -> Array:
+        key = jax.random.fold_in(jax.random.key(7), i)
+        return complex_normal(key, (32,), positions=np.arange(32))
+
+    def total(i: int, sum_so_far: Array) -> Array:
+        return sum_so_far + jax.vmap(draw)(i + jnp.arange(1)).sum()
+
+    jax.jit(lambda: lax.fori_loop(0, 2, total, jnp.zeros((), complex)))()
+    assert "circular" not in capfd.readouterr().err
