@@ -204,8 +204,12 @@ def _floor_parts(
         jnp.asarray(_ones(users, network.elevation_antennas, ranks[1])),
     )
 
-    def channels(seeds: Array) -> Array:
-        return jax.vmap(lambda seed: draw_channels(jax.random.key(seed), factors))(seeds)
+    def channels(seeds: Array, factors: ChannelFactors) -> Array:
+        def of_seed(seed: Array) -> Array:
+            h = draw_channels(jax.random.key(seed), factors)
+            return jnp.swapaxes(h, 1, 2)  # as it is drawn and read: turning it does not count
+
+        return jax.vmap(of_seed)(seeds)
 
     def products(parts: Array) -> Array:
         return jnp.einsum("lub,lvb->luv", parts, parts, precision="highest")
@@ -216,7 +220,7 @@ def _floor_parts(
         run = jax.jit(lambda many: lax.map(lambda each: function(*each), many))
         return floor_part(effort, _CALLS * batch, run, many)
 
-    contenders = {("channels", "loops"): contender(channels, np.arange(batch))}
+    contenders = {("channels", "loops"): contender(channels, np.arange(batch), factors)}
     contenders[f"solve {users}", "loops"] = contender(inverse, identities(users, lanes))
     for beams in (_beams(network, groups) for groups in network.azimuth_groups):
         seen = _parts(beams, users, lanes)
