@@ -3,7 +3,7 @@ r"""Eigenvectors of batches of covariances without LAPACK: pivoted Cholesky fact
 A pivoted Cholesky factorization stops at the rank of a covariance, $R = L L^T$; one-sided Jacobi
 rotations then make the columns of L orthogonal, which turns them into $\sqrt{\lambda_k} u_k$. A
 covariance of many antennas that sees narrow scatterers thus costs what its rank makes it cost.
-Matrix axes are first and the batch last, as in `small_matrices`.
+Matrix axes are first and the batch last, as in `small_matrices`, but between the two steps.
 """
 
 import jax
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-from jaxmimo.core.small_matrices import batch_stays_last
+from jaxmimo.core.batching import batch_stays_last
 
 _MOST_SWEEPS = 30
 

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float
 
+from jaxmimo.core.batching import batch_stays_last
 from jaxmimo.core.small_matrices import (
     Parts,
     adjoint_product,
-    batch_stays_last,
     column_over_root,
     entry,
     least_pivots,

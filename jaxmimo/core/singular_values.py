@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-from jaxmimo.core.small_matrices import Parts, batch_stays_last, replaced
+from jaxmimo.core.batching import batch_stays_last
+from jaxmimo.core.small_matrices import Parts, replaced
 
 _MOST_SWEEPS = 40
 

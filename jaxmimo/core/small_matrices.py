@@ -9,7 +9,6 @@ Products and eliminations are loops over rank-one updates. The loops are also wh
 CPUs from recomputing a product in each of its readers, as it does with sums written out.
 """
 
-from collections.abc import Callable
 from typing import Any, Union
 
 import equinox as eqx
@@ -17,11 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.custom_batching import custom_vmap
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
-from jaxmimo.core.split import computed_once
+from jaxmimo.core.batching import batch_stays_last
 
 _ROWS_AT_ONCE = 3
 """Rank-one updates per step of a product: fewer passes over memory, of which more gain nothing."""
@@ -186,50 +184,6 @@ def sum_of_columns(a: Float[Array, "rows columns *batch"]) -> Float[Array, "rows
 @sum_of_columns.defjvp
 def _sum_of_columns_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     return sum_of_columns(*primals), tangents[0].sum(1)  # whose transpose is a broadcast
-
-
-def batch_stays_last(
-    function: Callable[[Any], Any],
-    first_batch_axis: int,
-    *,
-    always: Callable[[Any], Array] | None = None,
-) -> Callable:
-    """Make `jax.vmap` of a function of matrices add to their batch instead of a first axis.
-
-    So one realization's kernel is as fast under `vmap` as a batch that was laid out by hand. All
-    batch axes reach the function as one.
-
-    Args:
-        function: From matrices (rows, columns, batch), real, `Parts` or a tree of them with the
-            same batch, to arrays whose last axis is the batch. It is not differentiated: give what
-            calls it a rule.
-        first_batch_axis: Where the batch begins in its result.
-        always: From its argument to a condition that always holds. If given, what has been laid
-            out is kept in memory, for functions that read it more than once: XLA on CPUs lays it
-            out again for every reader.
-    """
-
-    @custom_vmap
-    def with_batch(a: Any) -> Any:
-        batch = jax.tree.leaves(a)[0].shape[2:]
-        if always is not None:
-            holds = always(a)
-            a = jax.tree.map(lambda leaf: computed_once(leaf, holds), a)
-        result = function(jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:2], -1), a))
-        return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-1], *batch), result)
-
-    @with_batch.def_vmap
-    def over_one_more(size: int, batched: list[Any], a: Any) -> tuple[Any, Any]:
-        def into_batch(leaf: Array, batched: bool) -> Array:
-            if batched:
-                return jnp.moveaxis(leaf, 0, 2)
-            return jnp.broadcast_to(leaf[:, :, None], (*leaf.shape[:2], size, *leaf.shape[2:]))
-
-        result = with_batch(jax.tree.map(into_batch, a, batched[0]))
-        result = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, first_batch_axis, 0), result)
-        return result, jax.tree.map(lambda _: True, result)
-
-    return with_batch
 
 
 @jax.custom_jvp

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Complex, Float, Inexact, Int
 
+from jaxmimo.core.batching import batch_stays_last
 from jaxmimo.core.nested_solves import solve_nested
-from jaxmimo.core.small_matrices import Parts, adjoint_product, batch_stays_last, inverse
+from jaxmimo.core.small_matrices import Parts, adjoint_product, inverse
 from jaxmimo.core.split import direct_product, quadrants
 from jaxmimo.systems.beamforming_3d.cell import Groups
 
@@ -70,7 +71,7 @@ def _beams_of_groups(
     order: Int[Array, "streams users"],
 ) -> Inexact[Array, "streams users beams"]:
     """All users' channels, in an order of each stream, in the beams that send the stream."""
-    h = jnp.swapaxes(h, 1, 2)  # as draws lie in memory, where groups have more beams in azimuth
+    h = jnp.swapaxes(h, 1, 2)  # as draws lie in memory
     size = (1, h.shape[1] // groups.elevation_groups, h.shape[2] // groups.azimuth_groups)
 
     def of_user(user: Array, azimuth: Array, elevation: Array) -> Array:
