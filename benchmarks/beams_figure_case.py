@@ -8,12 +8,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from benchmarks import numpy_beams_figure
 from benchmarks.beams_network import BEAMS, TWO_STAGE, BeamsNetwork, numpy_figure_drop
 from benchmarks.blas import set_threads
-from benchmarks.floor import Floor, floor_part, identities
+from benchmarks.floor import Floor, chained, floor_part, identities
 from benchmarks.measures import (
     Effort,
     basics,
@@ -28,6 +28,7 @@ from benchmarks.report import Row
 from benchmarks.timing import Contender, in_turn
 from benchmarks.workloads import beams_figure
 from jaxmimo import beamforming_3d as b3
+from jaxmimo.core.eigenvectors import scaled_eigenvectors
 from jaxmimo.core.small_matrices import Parts, adjoint_product, inverse
 from jaxmimo.systems.beamforming_3d.cell import ChannelFactors, draw_channels, factor_ranks
 
@@ -143,7 +144,7 @@ def _over_drops(
 
 
 def _floor(network: BeamsNetwork, effort: Effort) -> Floor:
-    """Channels, matrix products and solutions of the figure, in batches of some sizes.
+    """Eigenvectors, channels, matrix products and solutions, in batches of some sizes.
 
     Precoders through Gram matrices of users cost one factorization for all sets of counted users,
     which are nested; through those of beams one for each set. The faster way counts. Factors are
@@ -153,12 +154,13 @@ def _floor(network: BeamsNetwork, effort: Effort) -> Floor:
     for batch in (8, 4, 2)[: effort.floor_batches]:
         for (part, way), contender in _floor_parts(network, effort, batch).items():
             ways.setdefault(part, {})[f"{way} {batch}"] = contender
+    ways["eigenvectors"] = {"rotations": _eigenvectors(network, effort)}
 
     def needed(us: Mapping[str, float]) -> dict[str, float]:
         beams = [_beams(network, groups) for groups in network.azimuth_groups]
         points = [_cheapest_precoders(network, us, each) for each in beams]
         precoders = {part: sum(point[part] for point in points) for part in points[0]}
-        return {"channels": us["channels"], **precoders}
+        return {"eigenvectors": us["eigenvectors"], "channels": us["channels"], **precoders}
 
     return Floor(ways, needed)
 
@@ -190,6 +192,20 @@ def _beams(network: BeamsNetwork, azimuth_groups: int) -> int:
     return across * (network.elevation_antennas // network.elevation_groups)
 
 
+def _eigenvectors(network: BeamsNetwork, effort: Effort) -> Contender:
+    """Those of a drop, which its realizations share."""
+    system = network.system(network.azimuth_groups[0])
+    cell = b3.make_cell(system, _users_of_drop(system, jax.random.key(0)))
+    covariances = [jnp.moveaxis(each, 0, -1) for each in (cell.azimuth, cell.elevation)]
+    ranks = factor_ranks(system)
+
+    @jax.jit
+    def find(covariances: list[Array]) -> list[Array]:
+        return [scaled_eigenvectors(*each) for each in zip(covariances, ranks, strict=True)]
+
+    return floor_part(effort, network.realizations, find, covariances)
+
+
 _CALLS = 16
 
 
@@ -215,10 +231,7 @@ def _floor_parts(
         return jnp.einsum("lub,lvb->luv", parts, parts, precision="highest")
 
     def contender(function: Callable[..., object], *arguments: object) -> Contender:
-        """Many calls in one program, as the kernel has them: starting programs does not count."""
-        many = jax.tree.map(lambda leaf: jnp.asarray(np.stack([leaf] * _CALLS)), arguments)
-        run = jax.jit(lambda many: lax.map(lambda each: function(*each), many))
-        return floor_part(effort, _CALLS * batch, run, many)
+        return floor_part(effort, _CALLS * batch, chained(function, _CALLS), *arguments)
 
     contenders = {("channels", "loops"): contender(channels, np.arange(batch), factors)}
     contenders[f"solve {users}", "loops"] = contender(inverse, identities(users, lanes))

@@ -1,6 +1,6 @@
 """What a kernel cannot do without, each part at the best speed measured beside the kernel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -113,6 +113,30 @@ def floor_part(
     return repeated(
         lambda: jax.block_until_ready(function(*arguments)), realizations, effort.floor_seconds
     )
+
+
+def chained(function: Callable[..., object], calls: int) -> Callable[..., object]:
+    """The function so many times in one program, as a kernel has it.
+
+    Starting programs then does not count, nor does memory for all results: each takes the place of
+    the one before. A number of that one goes into the first argument, so that no call can be left
+    out.
+    """
+
+    def again(_: int, state: tuple[Sequence[object], object]) -> tuple[Sequence[object], object]:
+        arguments, result = state
+        leaves, tree = jax.tree.flatten(arguments)
+        number = jnp.minimum(jax.tree.leaves(result)[0].real.ravel()[0], 1.0)
+        first = (0,) * leaves[0].ndim
+        leaves[0] = leaves[0].at[first].set(number.astype(leaves[0].dtype))
+        arguments = jax.tree.unflatten(tree, leaves)
+        return arguments, function(*arguments)
+
+    @jax.jit
+    def run(*arguments: object) -> object:
+        return lax.fori_loop(1, calls, again, (arguments, function(*arguments)))[1]
+
+    return run
 
 
 def identities(size: int, lanes: int) -> Parts:

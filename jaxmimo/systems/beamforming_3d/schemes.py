@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Bool, Complex, Float, Int
 
-from jaxmimo.core.small_matrices import Parts
+from jaxmimo.core.small_matrices import Parts, sum_of_columns
 from jaxmimo.rates.deterministic_equivalents import KroneckerCovariances, slnr_powers
 from jaxmimo.rates.ergodic import ergodic_rates
 from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
@@ -179,10 +179,11 @@ class FixedPrecoders(eqx.Module):
         self, h: Complex[Array, "users azimuth_antennas elevation_antennas"]
     ) -> Float[Array, "streams users"]:
         """Powers over the noise."""
-        parts = jnp.stack([h.real, h.imag])
-        across = jnp.einsum("um,ckmn->ckun", self.azimuth, parts, precision="highest")
-        gains = jnp.einsum("ckun,un->cuk", across, self.elevation, precision="highest")
-        return jnp.sum(gains**2, 0)
+        turned = jnp.swapaxes(h, 1, 2)  # as draws lie in memory
+        parts = jnp.stack([turned.real, turned.imag], axis=2)
+        across = jnp.einsum("kncm,um->kncu", parts, self.azimuth, precision="highest")
+        gains = sum_of_columns(across * self.elevation.T[None, :, None])
+        return jnp.sum(gains**2, 1).T
 
     def rates_in_the_limit(self) -> Float[Array, " users"]:
         """Ergodic rates without approximation, since the gains are Gaussian."""

@@ -15,8 +15,8 @@ from jaxtyping import Bool, Complex, Float, Inexact, Int
 
 from jaxmimo.core.batching import batch_stays_last
 from jaxmimo.core.nested_solves import solve_nested
-from jaxmimo.core.small_matrices import Parts, adjoint_product, inverse
-from jaxmimo.core.split import direct_product, quadrants
+from jaxmimo.core.small_matrices import Parts, adjoint_product, inverse, sum_of_columns
+from jaxmimo.core.split import computed_once, direct_product, quadrants
 from jaxmimo.systems.beamforming_3d.cell import Groups
 
 
@@ -137,14 +137,26 @@ def _by_beams(
 def _powers_of_users(
     streams: tuple[Parts, Float[Array, "1 sets *streams"]],
 ) -> Float[Array, "users sets streams"]:
-    r"""With the Gram matrix A of users: gains are $A w$, with $w = (I + A_{CC})^{-1} e_1$."""
+    r"""With the Gram matrix A of users: gains are $A w$, with $w = (I + A_{CC})^{-1} e_1$.
+
+    In C they are $e_1 - w$, and elsewhere what w leaves of right-hand sides of zero, but for the
+    sign. The stream's own, of which rounding would leave nothing at low power, is summed as such.
+    """
     gram, sizes = streams
-    first = jnp.zeros((gram.shape[0], *sizes.shape[1:])).at[0].set(1.0)
-    weights = solve_nested(_plus_identity(gram), sizes, Parts(first, jnp.zeros_like(first)))
-    gains = adjoint_product(gram[:, :, None], weights[:, None])[:, 0]
-    norms = (weights.conj() * gains).real.sum(0)
+    users = jnp.arange(gram.shape[0]).reshape(-1, *[1] * (len(gram.shape) - 1))
+    first = jnp.broadcast_to((users == 0).astype(sizes.dtype), (len(users), *sizes.shape[1:]))
+    solved = solve_nested(_plus_identity(gram), sizes, Parts(first, jnp.zeros_like(first)))
+    weights = solved * (users < sizes).astype(sizes.dtype)
+    own = _sum_of_rows(gram[:, :1].conj() * weights)
+    norms = (weights[0].conj() * own).real - _sum_of_rows(weights.power * (users > 0))
     heard = norms > 0
-    return gains.power * jnp.where(heard, 1.0 / jnp.where(heard, norms, 1.0), 0.0)[None]
+    powers = jnp.concatenate([own.power[None], solved[1:].power])
+    powers = powers * jnp.where(heard, 1.0 / jnp.where(heard, norms, 1.0), 0.0)[None]
+    return computed_once(powers, jnp.min(sizes) >= 0)  # for who gathers users in another order
+
+
+def _sum_of_rows(a: Any) -> Any:
+    return jax.tree.map(lambda part: sum_of_columns(part[None])[0], a)
 
 
 def _precoders_of_beams(streams: tuple[Parts, Parts]) -> Parts:
