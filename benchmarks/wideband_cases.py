@@ -11,7 +11,7 @@ from jax import Array, lax
 
 from benchmarks import numpy_wideband
 from benchmarks.blas import set_threads
-from benchmarks.floor import Floor, floor_part, identities
+from benchmarks.floor import Floor, chained, floor_part, identities
 from benchmarks.fresh import peak_bytes
 from benchmarks.measures import Effort, basics, each, fresh_measures, jax_contender
 from benchmarks.numpy_wideband import WidebandDrop
@@ -200,7 +200,8 @@ def _se_floor(network: WidebandNetwork, effort: Effort) -> Floor:
         }
 
     others = {part: {"": each} for part, each in _other_floor_parts(network, effort).items()}
-    return Floor({"products": _large_products(effort), **others}, needed)
+    ways = {"products": _large_products(effort), "exponentials": _exponentials(effort), **others}
+    return Floor(ways, needed)
 
 
 def _large_products(effort: Effort) -> dict[str, Contender]:
@@ -218,12 +219,25 @@ def _product(effort: Effort, shape: tuple[int, ...], columns: int) -> Contender:
     return floor_part(effort, a.size * columns, product, a, b)
 
 
+def _exponentials(effort: Effort) -> dict[str, Contender]:
+    """An exponential, by parts in two arrays or in one."""
+    calls = 16
+    ways = {"two arrays": cos_sin, "one array": lambda turns: jnp.stack(cos_sin(turns))}
+    return {
+        f"{way}, {size}": floor_part(
+            effort, calls * size, chained(function, calls), jnp.linspace(0.0, 9.0, size)
+        )
+        for way, function in ways.items()
+        for size in (2**13, 2**15)
+    }
+
+
 def _other_floor_parts(network: WidebandNetwork, effort: Effort) -> dict[str, Contender]:
-    """Draws of a drop, an exponential, and the inverse of one matrix of the users."""
-    users, chain, turns = network.users, 4, jnp.linspace(0.0, 9.0, 2**15)
+    """Draws of a drop, and the inverse of one matrix of the users."""
+    users, chain = network.users, 4
     paths = users * network.aps * network.paths
     unit = identities(users, network.subcarriers)
-    draw, exponential = jax.jit(lambda key: split_complex_normal(key, (paths,))), jax.jit(cos_sin)
+    draw = jax.jit(lambda key: split_complex_normal(key, (paths,)))
 
     @jax.jit
     def inverses(a: Parts) -> Parts:
@@ -231,7 +245,6 @@ def _other_floor_parts(network: WidebandNetwork, effort: Effort) -> dict[str, Co
 
     return {
         "random": floor_part(effort, 1, draw, jax.random.key(1)),
-        "exponentials": floor_part(effort, turns.size, exponential, turns),
         "inverses": floor_part(effort, chain * network.subcarriers, inverses, unit),
     }
 
