@@ -145,6 +145,25 @@ class Grid(eqx.Module):
         """All of them [Hz]."""
         return self.first + self.step * jnp.arange(self.count, dtype=self.step.dtype)
 
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Blocks of `response_as_computed`, and frequencies on either side of their centres."""
+        half = math.ceil(math.sqrt(self.count))
+        return math.ceil(self.count / (2 * half)), half
+
+    @property
+    def num_places(self) -> int:
+        """Frequencies of `response_as_computed`, of which the last may be above the grid."""
+        blocks, half = self.blocks
+        return blocks * 2 * half
+
+    @property
+    def places(self) -> np.ndarray:
+        """Where the frequencies are among those of `response_as_computed`, counted through."""
+        blocks, half = self.blocks
+        lower, upper = np.arange(self.num_places).reshape(blocks, 2, half).swapaxes(0, 1)
+        return np.concatenate([lower[:, ::-1], upper], axis=1).ravel()[: self.count]
+
 
 def grid_response(
     gains: Parts,
@@ -179,8 +198,41 @@ def grid_response(
     Returns:
         Shape (links, antennas, count).
     """
-    half = math.ceil(math.sqrt(grid.count))
-    blocks = math.ceil(grid.count / (2 * half))
+    computed = response_as_computed(gains, lags, delays, grid, carrier, num_antennas, squint=squint)
+    return in_order(computed, grid)
+
+
+def in_order(computed: Parts, grid: Grid) -> Parts:
+    """From `response_as_computed` to `grid_response`."""
+
+    def each(part: Array) -> Array:
+        halves = [part[..., 0, ::-1], part[..., 1, :]]
+        whole = jnp.concatenate(halves, axis=-1)
+        return whole.reshape(*part.shape[:2], -1)[..., : grid.count]
+
+    return Parts(each(computed.real), each(computed.imag))
+
+
+def response_as_computed(
+    gains: Parts,
+    lags: Float[Array, "links paths"],
+    delays: Float[Array, "links paths"],
+    grid: Grid,
+    carrier: Float[Array, ""],
+    num_antennas: int,
+    *,
+    squint: bool = True,
+) -> Parts:
+    """`grid_response` with its frequencies where they fall: arguments, and how, see there.
+
+    Turning lower halves of blocks, or making the blocks one axis, takes as long on CPUs as the
+    product. Sums over antennas can be put in order when they are complete, by `grid.places`.
+
+    Returns:
+        Shape (links, antennas, blocks, 2, half). Below the centre of a block, the first index,
+        frequencies descend.
+    """
+    blocks, half = grid.blocks
     real = lags.dtype
     antenna = jnp.arange(num_antennas, dtype=real)
     always = carrier != -jnp.inf  # also where it is not a number; the same for a batch of drops
@@ -199,23 +251,17 @@ def grid_response(
     # Without squint all antennas share the factors of the offsets.
     right = jnp.broadcast_to(right, (*left.shape[:2], *right.shape[2:]))
     products = jnp.einsum("lmpbn,lmnqo->lmpbqo", left, right, precision="highest")
-    return _both_signs(products)[..., : grid.count]
+    return _both_signs(products)
 
 
 def _both_signs(products: Float[Array, "links antennas 2 blocks 2 half"]) -> Parts:
     """From the products with cosines and sines to the frequencies below and above each centre."""
     (real_cos, real_sin), (imag_cos, imag_sin) = (
-        (products[:, :, part, :, 0], products[:, :, part, :, 1]) for part in (0, 1)
+        (products[:, :, part, :, None, 0], products[:, :, part, :, None, 1]) for part in (0, 1)
     )
-
-    def in_order(below: Array, above: Array) -> Array:
-        both = jnp.concatenate([below[..., ::-1], above], axis=-1)
-        return both.reshape(*both.shape[:2], -1)
-
-    return Parts(
-        in_order(real_cos - imag_sin, real_cos + imag_sin),
-        in_order(imag_cos + real_sin, imag_cos - real_sin),
-    )
+    # Signs as numbers, and no frequency moved from its place: so XLA's loops are vectorized.
+    sign = jnp.asarray([-1.0, 1.0], products.dtype).reshape(1, 1, 1, 2, 1)
+    return Parts(real_cos + sign * imag_sin, imag_cos - sign * real_sin)
 
 
 def _padded(*arrays: Float[Array, "links paths"]) -> list[Array]:

@@ -11,6 +11,7 @@ from jaxmimo.channel.multipath import (
     channel_taps,
     frequency_response,
     grid_response,
+    in_order,
     stacked_response,
 )
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
@@ -56,6 +57,17 @@ def on_grid(gains, angles, distances, excess, grid, antennas, **options):
         **options,
     ).merged()
     return jnp.moveaxis(response.reshape(*gains.shape[:2], antennas, grid.count), -1, 0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 33, 256])
+def test_frequencies_are_at_their_places(count):
+    grid = Grid(jnp.asarray(-2e8), jnp.asarray(4e8 / count), count)
+    blocks, half = grid.blocks
+    numbers = jnp.arange(float(grid.num_places)).reshape(1, 1, blocks, 2, half)
+    assert len(set(grid.places)) == count <= grid.num_places
+    ordered = in_order(Parts(numbers, -numbers), grid)
+    np.testing.assert_array_equal(ordered.real[0, 0], grid.places)
+    np.testing.assert_array_equal(ordered.imag[0, 0], -grid.places)
 
 
 @pytest.mark.parametrize(("count", "antennas"), [(1, 1), (20, 7), (33, 16), (256, 2)])

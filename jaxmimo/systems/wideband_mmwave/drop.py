@@ -14,7 +14,7 @@ from jaxtyping import Float, Key
 from jaxmimo.channel.antennas import delay
 from jaxmimo.channel.clusters import draw_paths
 from jaxmimo.channel.geometry import azimuth, distance_3d, uniform_positions
-from jaxmimo.channel.multipath import Grid, grid_response
+from jaxmimo.channel.multipath import Grid, grid_response, response_as_computed
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT, umi_street_canyon, wavelength
 from jaxmimo.channel.umi_street_canyon import draw_large_scale
 from jaxmimo.core.small_matrices import Parts
@@ -50,15 +50,14 @@ class Links(eqx.Module):
             grid: Subcarriers.
             squint: Whether antennas' phases follow the frequency.
         """
-        return grid_response(
-            self.gains,
-            self.lags,
-            self.delays,
-            grid,
-            self.carrier,
-            self.num_antennas,
-            squint=squint,
-        )
+        return grid_response(*self._paths(grid), squint=squint)
+
+    def response_as_computed(self, grid: Grid) -> Parts:
+        """The same as it is computed fastest, shape (users, antennas, blocks, 2, half)."""
+        return response_as_computed(*self._paths(grid))
+
+    def _paths(self, grid: Grid) -> tuple[Parts, Array, Array, Grid, Array, int]:
+        return self.gains, self.lags, self.delays, grid, self.carrier, self.num_antennas
 
     def over_noise(self, noise_power: Array) -> "Links":
         """The same links with gains over another noise."""

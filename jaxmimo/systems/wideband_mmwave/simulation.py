@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Float, Key
 
-from jaxmimo.channel.multipath import Grid
+from jaxmimo.channel.multipath import Grid, in_order
 from jaxmimo.core.checks import positive_integer, require
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.core.units import amplitude
@@ -192,10 +192,12 @@ def gram_products(
     users = links.gains.shape[1]
 
     def add_ap(totals: list[Array], ap: Links) -> tuple[list[Array], None]:
-        true = ap.response(grid)
+        computed = ap.response_as_computed(grid)
+        true = in_order(computed, grid)
         for number, design in enumerate(designs):
             if design is per_subcarrier:
-                right = jnp.concatenate([true.real, true.imag])
+                right = jnp.concatenate([computed.real, computed.imag])
+                right = right.reshape(*right.shape[:2], -1)
             else:
                 believed = design(ap, grid)
                 missed = believed - true
@@ -206,10 +208,16 @@ def gram_products(
             totals[number] += sums
         return totals, None
 
-    columns = [2 * users if design is per_subcarrier else 4 * users for design in designs]
-    shape = (len(bounds), grid.count, 2 * users)
-    empty = [jnp.zeros((*shape, each)) for each in columns]
-    return [_matrices(jnp.cumsum(total, 0)) for total in lax.scan(add_ap, empty, links)[0]]
+    def empty(design: Design) -> Array:
+        own = design is per_subcarrier
+        subcarriers, columns = (grid.num_places, 2 * users) if own else (grid.count, 4 * users)
+        return jnp.zeros((len(bounds), subcarriers, 2 * users, columns))
+
+    totals = lax.scan(add_ap, [empty(design) for design in designs], links)[0]
+    for number, design in enumerate(designs):
+        if design is per_subcarrier:
+            totals[number] = totals[number][:, grid.places]
+    return [_matrices(jnp.cumsum(total, 0)) for total in totals]
 
 
 def _matrices(sums: Float[Array, "antennas subcarriers rows columns"]) -> tuple[Parts, Parts]:
