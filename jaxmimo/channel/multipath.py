@@ -198,19 +198,19 @@ def grid_response(
     Returns:
         Shape (links, antennas, count).
     """
-    computed = response_as_computed(gains, lags, delays, grid, carrier, num_antennas, squint=squint)
-    return in_order(computed, grid)
+    products = _sums_over_paths(gains, lags, delays, grid, carrier, num_antennas, squint)
+    (real_cos, real_sin), (imag_cos, imag_sin) = (
+        (products[:, :, part, :, 0], products[:, :, part, :, 1]) for part in (0, 1)
+    )
 
+    def in_order(below: Array, above: Array) -> Array:
+        both = jnp.concatenate([below[..., ::-1], above], axis=-1)
+        return both.reshape(*both.shape[:2], -1)[..., : grid.count]
 
-def in_order(computed: Parts, grid: Grid) -> Parts:
-    """From `response_as_computed` to `grid_response`."""
-
-    def each(part: Array) -> Array:
-        halves = [part[..., 0, ::-1], part[..., 1, :]]
-        whole = jnp.concatenate(halves, axis=-1)
-        return whole.reshape(*part.shape[:2], -1)[..., : grid.count]
-
-    return Parts(each(computed.real), each(computed.imag))
+    return Parts(
+        in_order(real_cos - imag_sin, real_cos + imag_sin),
+        in_order(imag_cos + real_sin, imag_cos - real_sin),
+    )
 
 
 def response_as_computed(
@@ -220,8 +220,6 @@ def response_as_computed(
     grid: Grid,
     carrier: Float[Array, ""],
     num_antennas: int,
-    *,
-    squint: bool = True,
 ) -> Parts:
     """`grid_response` with its frequencies where they fall: arguments, and how, see there.
 
@@ -232,6 +230,25 @@ def response_as_computed(
         Shape (links, antennas, blocks, 2, half). Below the centre of a block, the first index,
         frequencies descend.
     """
+    products = _sums_over_paths(gains, lags, delays, grid, carrier, num_antennas, True)
+    (real_cos, real_sin), (imag_cos, imag_sin) = (
+        (products[:, :, part, :, None, 0], products[:, :, part, :, None, 1]) for part in (0, 1)
+    )
+    # Signs as numbers, and no frequency moved from its place: so XLA's loops are vectorized.
+    sign = jnp.asarray([-1.0, 1.0], products.dtype).reshape(1, 1, 1, 2, 1)
+    return Parts(real_cos + sign * imag_sin, imag_cos - sign * real_sin)
+
+
+def _sums_over_paths(
+    gains: Parts,
+    lags: Float[Array, "links paths"],
+    delays: Float[Array, "links paths"],
+    grid: Grid,
+    carrier: Float[Array, ""],
+    num_antennas: int,
+    squint: bool,
+) -> Float[Array, "links antennas 2 blocks 2 half"]:
+    """Parts of the factors of all centres, times cosines and sines of all offsets."""
     blocks, half = grid.blocks
     real = lags.dtype
     antenna = jnp.arange(num_antennas, dtype=real)
@@ -250,18 +267,7 @@ def response_as_computed(
     right = jnp.stack(cos_sin(turns), axis=3)
     # Without squint all antennas share the factors of the offsets.
     right = jnp.broadcast_to(right, (*left.shape[:2], *right.shape[2:]))
-    products = jnp.einsum("lmpbn,lmnqo->lmpbqo", left, right, precision="highest")
-    return _both_signs(products)
-
-
-def _both_signs(products: Float[Array, "links antennas 2 blocks 2 half"]) -> Parts:
-    """From the products with cosines and sines to the frequencies below and above each centre."""
-    (real_cos, real_sin), (imag_cos, imag_sin) = (
-        (products[:, :, part, :, None, 0], products[:, :, part, :, None, 1]) for part in (0, 1)
-    )
-    # Signs as numbers, and no frequency moved from its place: so XLA's loops are vectorized.
-    sign = jnp.asarray([-1.0, 1.0], products.dtype).reshape(1, 1, 1, 2, 1)
-    return Parts(real_cos + sign * imag_sin, imag_cos - sign * real_sin)
+    return jnp.einsum("lmpbn,lmnqo->lmpbqo", left, right, precision="highest")
 
 
 def _padded(*arrays: Float[Array, "links paths"]) -> list[Array]:

@@ -11,7 +11,7 @@ from jaxmimo.channel.multipath import (
     channel_taps,
     frequency_response,
     grid_response,
-    in_order,
+    response_as_computed,
     stacked_response,
 )
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
@@ -62,12 +62,15 @@ def on_grid(gains, angles, distances, excess, grid, antennas, **options):
 @pytest.mark.parametrize("count", [1, 2, 20, 33, 256])
 def test_frequencies_are_at_their_places(count):
     grid = Grid(jnp.asarray(-2e8), jnp.asarray(4e8 / count), count)
-    blocks, half = grid.blocks
-    numbers = jnp.arange(float(grid.num_places)).reshape(1, 1, blocks, 2, half)
-    assert len(set(grid.places)) == count <= grid.num_places
-    ordered = in_order(Parts(numbers, -numbers), grid)
-    np.testing.assert_array_equal(ordered.real[0, 0], grid.places)
-    np.testing.assert_array_equal(ordered.imag[0, 0], -grid.places)
+    gains, angles, distances, excess = (a.reshape(-1, a.shape[-1]) for a in paths())
+    lags = SPACING * jnp.sin(angles) / SPEED_OF_LIGHT
+    delays = distances.reshape(-1, 1) / SPEED_OF_LIGHT + excess
+    given = Parts.of(gains), lags, delays, grid, jnp.asarray(CARRIER), 3
+    computed = response_as_computed(*given)
+    ordered = grid_response(*given)
+    assert computed.reshape(*computed.shape[:2], -1).shape[-1] == grid.num_places
+    at_places = computed.reshape(*computed.shape[:2], -1)[..., grid.places]
+    np.testing.assert_allclose(at_places.merged(), ordered.merged(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("count", "antennas"), [(1, 1), (20, 7), (33, 16), (256, 2)])

@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Float, Key
 
-from jaxmimo.channel.multipath import Grid, in_order
+from jaxmimo.channel.multipath import Grid
 from jaxmimo.core.checks import positive_integer, require
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.core.units import amplitude
@@ -190,13 +190,13 @@ def gram_products(
     """
     bounds = list(pairwise((0, *antennas)))
     users = links.gains.shape[1]
+    in_order = any(design is not per_subcarrier for design in designs)  # as these return it
 
     def add_ap(totals: list[Array], ap: Links) -> tuple[list[Array], None]:
-        computed = ap.response_as_computed(grid)
-        true = in_order(computed, grid)
+        true = ap.response(grid) if in_order else ap.response_as_computed(grid)
         for number, design in enumerate(designs):
             if design is per_subcarrier:
-                right = jnp.concatenate([computed.real, computed.imag])
+                right = jnp.concatenate([true.real, true.imag])
                 right = right.reshape(*right.shape[:2], -1)
             else:
                 believed = design(ap, grid)
@@ -208,15 +208,12 @@ def gram_products(
             totals[number] += sums
         return totals, None
 
-    def empty(design: Design) -> Array:
-        own = design is per_subcarrier
-        subcarriers, columns = (grid.num_places, 2 * users) if own else (grid.count, 4 * users)
-        return jnp.zeros((len(bounds), subcarriers, 2 * users, columns))
-
-    totals = lax.scan(add_ap, [empty(design) for design in designs], links)[0]
-    for number, design in enumerate(designs):
-        if design is per_subcarrier:
-            totals[number] = totals[number][:, grid.places]
+    columns = [2 * users if design is per_subcarrier else 4 * users for design in designs]
+    shape = (len(bounds), grid.count if in_order else grid.num_places, 2 * users)
+    empty = [jnp.zeros((*shape, each)) for each in columns]
+    totals = lax.scan(add_ap, empty, links)[0]
+    if not in_order:
+        totals = [total[:, grid.places] for total in totals]
     return [_matrices(jnp.cumsum(total, 0)) for total in totals]
 
 
