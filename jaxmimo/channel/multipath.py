@@ -152,17 +152,11 @@ class Grid(eqx.Module):
         return math.ceil(self.count / (2 * half)), half
 
     @property
-    def num_places(self) -> int:
-        """Frequencies of `response_as_computed`, of which the last may be above the grid."""
-        blocks, half = self.blocks
-        return blocks * 2 * half
-
-    @property
     def places(self) -> np.ndarray:
-        """Where the frequencies are among those of `response_as_computed`, counted through."""
+        """Where `response_as_computed` has them, and after them what it has above the grid."""
         blocks, half = self.blocks
-        lower, upper = np.arange(self.num_places).reshape(blocks, 2, half).swapaxes(0, 1)
-        return np.concatenate([lower[:, ::-1], upper], axis=1).ravel()[: self.count]
+        lower, upper = np.arange(blocks * 2 * half).reshape(blocks, 2, half).swapaxes(0, 1)
+        return np.concatenate([lower[:, ::-1], upper], axis=1).ravel()
 
 
 def grid_response(
@@ -198,18 +192,15 @@ def grid_response(
     Returns:
         Shape (links, antennas, count).
     """
-    products = _sums_over_paths(gains, lags, delays, grid, carrier, num_antennas, squint)
-    (real_cos, real_sin), (imag_cos, imag_sin) = (
-        (products[:, :, part, :, 0], products[:, :, part, :, 1]) for part in (0, 1)
-    )
+    cos, sin = _sums_over_paths(gains, lags, delays, grid, carrier, num_antennas, squint)
 
     def in_order(below: Array, above: Array) -> Array:
         both = jnp.concatenate([below[..., ::-1], above], axis=-1)
         return both.reshape(*both.shape[:2], -1)[..., : grid.count]
 
     return Parts(
-        in_order(real_cos - imag_sin, real_cos + imag_sin),
-        in_order(imag_cos + real_sin, imag_cos - real_sin),
+        in_order(cos.real - sin.imag, cos.real + sin.imag),
+        in_order(cos.imag + sin.real, cos.imag - sin.real),
     )
 
 
@@ -230,13 +221,11 @@ def response_as_computed(
         Shape (links, antennas, blocks, 2, half). Below the centre of a block, the first index,
         frequencies descend.
     """
-    products = _sums_over_paths(gains, lags, delays, grid, carrier, num_antennas, True)
-    (real_cos, real_sin), (imag_cos, imag_sin) = (
-        (products[:, :, part, :, None, 0], products[:, :, part, :, None, 1]) for part in (0, 1)
-    )
+    sums = _sums_over_paths(gains, lags, delays, grid, carrier, num_antennas, True)
+    cos, sin = (each[:, :, :, None] for each in sums)
     # Signs as numbers, and no frequency moved from its place: so XLA's loops are vectorized.
-    sign = jnp.asarray([-1.0, 1.0], products.dtype).reshape(1, 1, 1, 2, 1)
-    return Parts(real_cos + sign * imag_sin, imag_cos - sign * real_sin)
+    sign = jnp.asarray([-1.0, 1.0], lags.dtype).reshape(1, 1, 1, 2, 1)
+    return Parts(cos.real + sign * sin.imag, cos.imag - sign * sin.real)
 
 
 def _sums_over_paths(
@@ -247,8 +236,8 @@ def _sums_over_paths(
     carrier: Float[Array, ""],
     num_antennas: int,
     squint: bool,
-) -> Float[Array, "links antennas 2 blocks 2 half"]:
-    """Parts of the factors of all centres, times cosines and sines of all offsets."""
+) -> tuple[Parts, Parts]:
+    """Factors of all centres times cosines, and sines, of all offsets, as `(..., blocks, half)`."""
     blocks, half = grid.blocks
     real = lags.dtype
     antenna = jnp.arange(num_antennas, dtype=real)
@@ -267,7 +256,9 @@ def _sums_over_paths(
     right = jnp.stack(cos_sin(turns), axis=3)
     # Without squint all antennas share the factors of the offsets.
     right = jnp.broadcast_to(right, (*left.shape[:2], *right.shape[2:]))
-    return jnp.einsum("lmpbn,lmnqo->lmpbqo", left, right, precision="highest")
+    products = jnp.einsum("lmpbn,lmnqo->lmpbqo", left, right, precision="highest")
+    cos, sin = (Parts(products[:, :, 0, :, q], products[:, :, 1, :, q]) for q in (0, 1))
+    return cos, sin
 
 
 def _padded(*arrays: Float[Array, "links paths"]) -> list[Array]:

@@ -68,8 +68,8 @@ def test_frequencies_are_at_their_places(count):
     given = Parts.of(gains), lags, delays, grid, jnp.asarray(CARRIER), 3
     computed = response_as_computed(*given)
     ordered = grid_response(*given)
-    assert computed.reshape(*computed.shape[:2], -1).shape[-1] == grid.num_places
-    at_places = computed.reshape(*computed.shape[:2], -1)[..., grid.places]
+    assert sorted(grid.places) == list(range(np.prod(computed.shape[2:])))
+    at_places = computed.reshape(*computed.shape[:2], -1)[..., grid.places[:count]]
     np.testing.assert_allclose(at_places.merged(), ordered.merged(), rtol=1e-5, atol=1e-5)
 
 

@@ -209,11 +209,11 @@ def gram_products(
         return totals, None
 
     columns = [2 * users if design is per_subcarrier else 4 * users for design in designs]
-    shape = (len(bounds), grid.count if in_order else grid.num_places, 2 * users)
+    shape = (len(bounds), grid.count if in_order else grid.places.size, 2 * users)
     empty = [jnp.zeros((*shape, each)) for each in columns]
     totals = lax.scan(add_ap, empty, links)[0]
     if not in_order:
-        totals = [total[:, grid.places] for total in totals]
+        totals = [total[:, grid.places[: grid.count]] for total in totals]
     return [_matrices(jnp.cumsum(total, 0)) for total in totals]
 
 
