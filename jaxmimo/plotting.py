@@ -4,9 +4,9 @@ Figures are made without `pyplot`, so that nothing global changes and no display
 from `pyplot` are welcome as the argument `ax`.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -201,7 +201,7 @@ def legend_beside_panels(
     )
 
 
-def save_figure(ax: Axes, path: str | Path) -> None:
+def save_figure(ax: Axes, path: str | os.PathLike[str]) -> None:
     """Write the figure of `ax` to `path`, whole or not at all; the suffix decides the format."""
     figure = ax.get_figure(root=True)
     if figure is None:

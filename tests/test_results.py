@@ -22,7 +22,8 @@ class Parameters:
     amplitudes: np.ndarray | None = None
 
 
-def notes(**changes):
+def notes(versions=None, **changes):
+    """Provenance of a result, of other versions if they are given."""
     given = {
         "study": "dummy",
         "parameters": Parameters(amplitudes=np.array([0.0, 0.2])),
@@ -32,7 +33,8 @@ def notes(**changes):
         "target_error": 0.01,
         "wall_time_s": 1.23456,
     }
-    return provenance(**(given | changes))
+    made = provenance(**(given | changes))
+    return made if versions is None else made | {"versions": versions}
 
 
 @pytest.fixture

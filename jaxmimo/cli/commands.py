@@ -39,7 +39,9 @@ def show(file: Path, out: Path | None) -> None:
         for picture, draw in pictures.items():
             save_figure(draw(dataset), picture)
         print_result(console, study, dataset)
-    except (AttributeError, KeyError) as error:  # a variable or attribute is not in the file
+    except OSError:  # the picture cannot be written
+        raise
+    except Exception as error:  # a variable is missing, or is not what the study would write
         raise ValueError(
             f"`{file}` does not fit the study `{name}` of this version: {error}. "
             f"Run `jaxmimo run {name}` again."

@@ -9,6 +9,8 @@ from typing import Any
 import tyro
 from rich.text import Text
 
+from jaxmimo.core.text import printable
+
 FRAME = " \u2502\u2500\u256d\u256e\u2570\u256f"
 """What tyro's boxes are drawn with; a plain terminal gets hyphens for their rules."""
 
@@ -45,8 +47,8 @@ def parse(target: Any, *, prog: str, args: Sequence[str], description: str) -> A
 
 
 def one_line(text: str) -> str:
-    """Join the lines of `text`."""
-    return " ".join(text.split())
+    """Join the lines of `text`, in which all shall print."""
+    return printable(" ".join(text.split()))
 
 
 def _unbox(box: str) -> str:

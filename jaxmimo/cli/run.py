@@ -1,7 +1,6 @@
 """`jaxmimo run` and `jaxmimo tune`: a study from its flags to its table, file and picture."""
 
 import difflib
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -12,14 +11,17 @@ from typing import Any, Literal
 
 import jax
 import xarray as xr
+from matplotlib.axes import Axes
 from tyro.conf import DisallowNone
 
 from jaxmimo import studies
 from jaxmimo.cli import cache, hosts, resume
 from jaxmimo.cli.display import make_console, print_result, progress_display
+from jaxmimo.cli.lock import one_run_at_a_time
 from jaxmimo.cli.parsing import parse
 from jaxmimo.cli.profile import profiled
 from jaxmimo.core.checks import require
+from jaxmimo.core.files import IS_FOLDER, as_path, remove_drafts, why_not_writable
 from jaxmimo.core.programs import programs_kept_in
 from jaxmimo.plotting import save_figure
 from jaxmimo.simulation.checkpoint import Checkpoint
@@ -44,6 +46,8 @@ class RunFlags:
     """Stop once every point has this relative standard error, such as 0.001."""
     resume: bool = False
     """Go on from an interrupted run in the folder, or extend its result."""
+    force: bool = False
+    """Overwrite what the folder holds of other parameters, of more realizations, or unfinished."""
     profile: bool = False
     """Trace the run, and tell what compilation, simulation and memory took."""
     formats: tuple[Literal["png", "pdf"], ...] = ("png",)
@@ -96,23 +100,47 @@ def _run(study: Study, args: Sequence[str], verb: str) -> None:
     cache.enable()
     hosts.join(flags.hosts)
     _check_writable(folder, unfinished, result, *pictures)
+    with one_run_at_a_time(folder, name):
+        _run_alone(study, flags, unfinished, result, pictures)
+
+
+def _run_alone(
+    study: Study,
+    flags: Any,
+    unfinished: Path,
+    result: Path,
+    pictures: Mapping[Path, Callable[..., Axes]],
+) -> None:
+    """Simulate and write, where no other process does."""
     about = {**asdict(flags.study), "seed": flags.run.seed, "precision": flags.run.precision}
-    checkpoint = resume.prepare(unfinished, result, about, resume=flags.run.resume)
+    checkpoint = resume.prepare(
+        unfinished,
+        result,
+        about,
+        realizations=flags.run.realizations,
+        target_error=flags.run.target_error,
+        resume=flags.run.resume,
+        force=flags.run.force,
+    )
     is_first = jax.process_index() == 0
     console = make_console(quiet=not is_first)
-    trace = folder / f"{name}.profile"
+    trace = result.with_suffix(".profile")
     try:
+        for file in (unfinished, result, *pictures):
+            remove_drafts(file)
         with (
             programs_kept_in(cache.traces()),
             profiled(trace) if flags.run.profile else nullcontext() as profile,
             progress_display(console) as progress,
         ):
             dataset = _simulate(study, flags, checkpoint, progress)
+        if not is_first:
+            return
+        save_result(dataset, result, also=partial(checkpoint.write_to, compress=True))
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_how_to_go_on(unfinished)) from None
-    if not is_first:
-        return
-    save_result(dataset, result, also=partial(checkpoint.write_to, compress=True))
+        raise KeyboardInterrupt(f"interrupted.{_how_to_go_on(unfinished)}") from None
+    except OSError as error:
+        raise OSError(f"{error}{_how_to_go_on(unfinished)}") from error
     unfinished.unlink(missing_ok=True)
     for file, draw in pictures.items():
         save_figure(draw(dataset), file)
@@ -125,8 +153,8 @@ def _run(study: Study, args: Sequence[str], verb: str) -> None:
 
 def _how_to_go_on(unfinished: Path) -> str:
     if not unfinished.is_file():
-        return "interrupted."
-    return f"interrupted. The same command with `--resume` goes on from `{unfinished}`."
+        return ""
+    return f" The same command with `--resume` goes on from `{unfinished}`."
 
 
 def _find_study(name: str, known: Mapping[str, Study]) -> Study:
@@ -157,19 +185,17 @@ def _parse_flags(study: Study, args: Sequence[str], verb: str) -> Any:
 
 def _check_writable(folder: Path, *files: Path) -> None:
     """Refuse a folder that cannot be written before an hour of simulation, leaving no trace."""
-    try:
-        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        with tempfile.TemporaryDirectory(dir=existing, prefix=".jaxmimo-"):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"`--out` must be a folder that can be written, but `{folder}` cannot: "
-            f"{error.strerror}. Choose another folder."
-        ) from None
+    as_path("--out", folder)
     for file in files:
+        obstacle = why_not_writable(file)
         require(
-            not file.is_dir(),
+            obstacle != IS_FOLDER,
             f"`--out` must leave room for `{file}`, but that is a folder. Choose another folder.",
+        )
+        require(
+            obstacle is None,
+            f"`--out` must be a folder that can be written, but `{folder}` cannot: {obstacle}. "
+            "Choose another folder.",
         )
 
 

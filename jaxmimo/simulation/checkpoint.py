@@ -1,11 +1,13 @@
 """Tallies on disk: what a killed run goes on from, and a finished one is extended from.
 
 A checkpoint is an HDF5 file, or a group in a NetCDF result, with a group per part of a study:
-numbers and text, nothing that is executed when it is read.
+numbers and text, nothing that is executed when it is read. The file ends with a digest of all that
+is before it, which is checked before the HDF5 library, which damage can crash, sees any of it.
 """
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +16,23 @@ from typing import Any
 import h5py
 import jax
 import numpy as np
-from jax.experimental.multihost_utils import broadcast_one_to_all
 
 from jaxmimo.core.checks import require
-from jaxmimo.core.files import atomic_path
+from jaxmimo.core.files import (
+    as_path,
+    atomic_path,
+    remove_drafts,
+    seal_of,
+    sealed,
+    why_not_writable,
+)
+from jaxmimo.core.text import printable
+from jaxmimo.simulation.hosts import content_on_all_hosts, on_first_host
 from jaxmimo.simulation.model import Model
 from jaxmimo.simulation.results import versions
 from jaxmimo.simulation.tally import Tally
 
-FORMAT = 1
+FORMAT = 2
 GROUP = "tallies"
 
 
@@ -34,13 +44,21 @@ class Record:
     fingerprint: str
     leaves: tuple[np.ndarray, ...]
 
+    def fits(self, model: Model) -> bool:
+        """Whether the sums have the shapes and dtypes that the model's have."""
+        empty = jax.tree.leaves(Tally.empty(model.shapes, len(self.leaves[0])).sums)
+        theirs = [(leaf.shape, leaf.dtype) for leaf in self.leaves]
+        return theirs == [(leaf.shape, leaf.dtype) for leaf in empty]
+
 
 def _record(part: Any) -> Record:
-    return Record(
-        realizations=int(part.attrs["realizations"]),
-        fingerprint=str(part.attrs["fingerprint"]),
-        leaves=tuple(part[str(i)][()] for i in range(len(part))),
-    )
+    leaves = tuple(part[str(i)][()] for i in range(len(part)))
+    record = Record(int(part.attrs["realizations"]), str(part.attrs["fingerprint"]), leaves)
+    require(record.realizations > 0, "There is no tally of no realizations.")
+    for leaf in leaves:
+        is_sum = leaf.dtype in (np.float64, np.complex128) and np.isfinite(leaf).all()
+        require(is_sum and len(leaf) == len(leaves[0]), "These are no sums per block.")
+    return record
 
 
 @dataclass
@@ -68,8 +86,11 @@ class Checkpoint:
     def write(self) -> None:
         """Write the file, whole or not at all."""
         if self.path is not None:
-            with atomic_path(self.path) as draft, h5py.File(draft, "w") as file:
+            content = io.BytesIO()  # so that a full disk is met by Python, not by the HDF5 library
+            with h5py.File(content, "w") as file:
                 self.write_to(file)
+            with atomic_path(self.path) as draft:
+                draft.write_bytes(sealed(content.getvalue()))
 
     def write_to(self, file: h5py.File, *, compress: bool = False) -> None:
         """Write a group into a file that is open."""
@@ -93,29 +114,49 @@ class Checkpoint:
             source: Its name, for messages.
 
         Raises:
-            ValueError: If it is no checkpoint, or one of another run.
+            ValueError: If it is no checkpoint, is damaged, or is one of another run.
         """
         remedy = "Delete it, name another place, or repeat what it was made with."
+        seal = seal_of(content)
+        require(
+            seal != "broken",
+            f"`{source}` is damaged: its digest does not fit it. Delete it, and "
+            "start anew, or restore it from a copy.",
+        )
+        require(
+            seal == "whole",
+            f"`{source}` holds no tallies to go on from: it does not end with the digest that "
+            "this version writes. Delete it, and start anew, or name another place.",
+        )
         try:
             with h5py.File(io.BytesIO(content), "r") as file:
                 group: Any = file[GROUP]
-                theirs = json.loads(group.attrs["about"])
-                records = {name: _record(part) for name, part in group.items()}
                 readable = bool(group.attrs["format"] == FORMAT)
-        except (OSError, KeyError, ValueError) as error:
+                theirs = dict(json.loads(group.attrs["about"]))
+                records = {name: _record(part) for name, part in group.items()}
+        except Exception as error:  # whatever comes of a file that something else has sealed
             raise ValueError(f"`{source}` holds no tallies to go on from. {remedy}") from error
         require(readable, f"`{source}` has another format than this version's. {remedy}")
-        ours = json.loads(json.dumps(self._identity()))
-        for name in sorted({*ours, *theirs}):
-            require(
-                ours.get(name) == theirs.get(name),
-                f"`{source}` belongs to another run: it has `{name}` = {theirs.get(name)}, this "
-                f"one has {ours.get(name)}. {remedy}",
-            )
+        require_same_run(source, self._identity(), theirs, remedy)
         self.records, self.source = records, source
 
     def _identity(self) -> dict[str, Any]:
         return {**self.about, **{f"version of {k}": v for k, v in versions().items()}}
+
+
+def require_same_run(
+    source: str, ours: Mapping[str, Any], theirs: Mapping[str, Any], remedy: str
+) -> None:
+    """Refuse what a file tells of its run, in JSON, if it is not what this run is."""
+    ours = json.loads(json.dumps(ours))
+    for name in sorted({*ours, *theirs}):
+        require(
+            ours.get(name) == theirs.get(name),
+            printable(
+                f"`{source}` belongs to another run: it has `{name}` = {theirs.get(name)}, this "
+                f"one has {ours.get(name)}. {remedy}"
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -136,7 +177,7 @@ class Part:
             return None
         source = self.checkpoint.source
         require(
-            record.fingerprint == model.fingerprint,
+            record.fingerprint == model.fingerprint and record.fits(model),
             f"`{source}` belongs to another model, or to other numbers in it. Delete it, or name "
             "another file.",
         )
@@ -160,9 +201,10 @@ class Part:
         self.checkpoint.write()
 
 
-def open_checkpoint(path: str | Path) -> Checkpoint:
+def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """The checkpoint of a single run, with what `path` holds if it exists."""
-    path = Path(path)
+    path = as_path("checkpoint", path)
+    on_first_host(lambda: _require_place(path))
     checkpoint = Checkpoint(path if jax.process_index() == 0 else None)
     content = content_on_all_hosts(path)
     if content is not None:
@@ -170,14 +212,12 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     return checkpoint
 
 
-def content_on_all_hosts(path: Path) -> bytes | None:
-    """Content of a file that the first process sees, on all hosts; None if there is none."""
-    is_first = jax.process_index() == 0
-    content = path.read_bytes() if is_first and path.is_file() else None
-    if jax.process_count() == 1:
-        return content
-    size = int(broadcast_one_to_all(np.int32(-1 if content is None else len(content))))
-    if size < 0:
-        return None
-    buffer = np.frombuffer(content or bytes(size), np.uint8)
-    return np.asarray(broadcast_one_to_all(buffer)).tobytes()
+def _require_place(path: Path) -> None:
+    """Refuse, before anything is simulated, a place where no checkpoint can be written."""
+    obstacle = why_not_writable(path)
+    require(
+        obstacle is None,
+        f"`checkpoint` must be a file that can be written, but `{path}` cannot: {obstacle}. "
+        "Name another file.",
+    )
+    remove_drafts(path)

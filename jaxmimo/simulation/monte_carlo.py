@@ -7,10 +7,10 @@ only the block sums are kept. The delete-one-block jackknife turns these into a 
 any smooth function of the means, and removes the leading term of its bias.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -98,7 +98,7 @@ def monte_carlo(
     target_error: float | None = None,
     judged: Callable[[PyTree[Array]], PyTree[Array]] = identity,
     progress: Callable[[int, Estimate], None] | None = None,
-    checkpoint: str | Path | Part | None = None,
+    checkpoint: str | os.PathLike[str] | Part | None = None,
     devices: Sequence[Any] | None = None,
 ) -> Estimate:
     """Estimate `statistic(E[sample(key)])`.
@@ -141,7 +141,7 @@ def monte_carlo(
     traced = partial(_traced_run, model, realizations, statistic, batch_size)
     if model.is_traced or is_traced(statistic, on_device(np.zeros(()))):
         return traced()
-    if isinstance(checkpoint, str | Path):
+    if checkpoint is not None and not isinstance(checkpoint, Part):
         checkpoint = open_checkpoint(checkpoint).next_part()
 
     def met(now: Estimate) -> bool:

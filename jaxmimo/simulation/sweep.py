@@ -1,8 +1,8 @@
 """Curves: many points from the same draws, each simulated until it is precise enough."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -57,7 +57,7 @@ def sweep(
     target_error: float | None = None,
     judged: Callable[[PyTree[Array]], PyTree[Array]] = identity,
     progress: Callable[[int, Estimate], None] | None = None,
-    checkpoint: str | Path | Part | None = None,
+    checkpoint: str | os.PathLike[str] | Part | None = None,
     devices: Sequence[Any] | None = None,
 ) -> Curve:
     """Estimate `statistic(E[sample(key, point)])` for each point, by one kernel.
@@ -136,7 +136,7 @@ def simulate_points(
     target_error: float | None = None,
     judged: Callable[[PyTree[Array]], PyTree[Array]] = identity,
     progress: Callable[[int, Estimate], None] | None = None,
-    checkpoint: str | Path | Part | None = None,
+    checkpoint: str | os.PathLike[str] | Part | None = None,
     devices: Sequence[Any] | None = None,
 ) -> Curve:
     """`sweep` for samples that draw many points at once in a way of their own.
@@ -164,7 +164,7 @@ def simulate_points(
         )
         return Curve(whole.mean, whole.std_error, realizations, (realizations,) * count)
     realizations, batch_size = checked_arguments(realizations, batch_size, target_error)
-    if isinstance(checkpoint, str | Path):
+    if checkpoint is not None and not isinstance(checkpoint, Part):
         checkpoint = open_checkpoint(checkpoint).next_part()
 
     def errors(now: Estimate) -> np.ndarray:
