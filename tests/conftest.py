@@ -25,8 +25,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def _programs_end_with_their_file():
     """XLA crashes a process of more than 65530 memory maps; programs of all tests need more."""
     yield
+    from jaxmimo.core.traces import forget_traces  # not before the hook that checks its types
+
+    forget_traces()
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _caches_of_the_tests_alone(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("JAXMIMO_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "caches"))
 
 
 @pytest.fixture

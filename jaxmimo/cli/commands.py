@@ -57,5 +57,7 @@ def info() -> None:
         table.add_row(name, version)
     for device in jax.devices():
         table.add_row("device", f"{device.platform}:{device.id} {device.device_kind}")
-    table.add_row("cache", f"{cache.folder()} ({cache.size() / 1e6:.1f} MB)")
+    table.add_row("compiled kernels", str(cache.compiled()))
+    table.add_row("their traces", str(cache.traces()))
+    table.add_row("size of both", f"{cache.size() / 1e6:.1f} MB")
     make_console().print(table, soft_wrap=True)

@@ -26,7 +26,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
-from jaxmimo.core.programs import compiled, remembered
+from jaxmimo.core.programs import Program, compiled, kept_jit, remembered
 from jaxmimo.simulation.batches import (
     available_bytes,
     batch_that_fits,
@@ -61,30 +61,29 @@ class Chunk:
         return slice(lowest, highest) if highest <= blocks else slice(None)
 
 
-class Program:
+class Sums:
     """A compiled sum of chunks, and what it tells of itself, which takes milliseconds to ask."""
 
-    def __init__(self, run: Any) -> None:
-        self.run = run
+    def __init__(self, program: Program) -> None:
+        self.program = program
 
     @cached_property
     def temporary_bytes(self) -> int:
         """Memory of its temporary arrays."""
-        name = getattr(self.run, "name", None)  # of a program that is kept
-        return remembered(name, "temporary_bytes", self._temporary_bytes)
+        return remembered(self.program.name, "temporary_bytes", self._temporary_bytes)
 
     def _temporary_bytes(self) -> int:
-        memory = self.run.compiled.memory_analysis()
+        memory = self.program.run.memory_analysis()
         return memory.temp_size_in_bytes if memory is not None else 0
 
     @cached_property
     def calls_libraries(self) -> bool:
         """Whether it calls LAPACK or BLAS."""
         # Not remembered: XLA's flags, which no name tells, may change it, and a wrong one hangs.
-        return "custom_call_target" in self.run.compiled.as_text()
+        return "custom_call_target" in self.program.run.as_text()
 
 
-_PROGRAMS: MutableMapping[Any, dict[tuple, Program]] = WeakKeyDictionary()
+_PROGRAMS: MutableMapping[Any, dict[tuple, Sums]] = WeakKeyDictionary()
 """Of the traces of all models, so that further runs of a model find theirs at once."""
 
 Round = tuple[Chunk, ...]
@@ -145,7 +144,7 @@ class Kernel:
             share = math.ceil(realizations / len(self._devices))
             self._batch = min(self._batch, power_of_two(2 * share - 1))
             self._lengths = Lengths(self._batch, 4 * self._batch)
-        self._programs: dict[int, Program] = {}
+        self._programs: dict[int, Sums] = {}
 
     def sums(self, start: int, stop: int) -> Iterator[tuple[Chunk, PyTree[np.ndarray]]]:
         """The sums of chunk after chunk, per block, in JAX's default precision.
@@ -189,7 +188,7 @@ class Kernel:
         """The next round is under way while the sums of the last one are fetched."""
 
         def start(members: Round) -> Callable[[], PyTree[np.ndarray]]:
-            sums = self._program(members).run(*self._arguments(members))
+            sums = self._program(members).program(*self._arguments(members))
             return lambda: _on_host(sums)
 
         yield from _in_order(rounds, start, 2)
@@ -202,7 +201,7 @@ class Kernel:
         pool = ThreadPoolExecutor(threads)
 
         def start(members: Round) -> Callable[[], PyTree[np.ndarray]]:
-            run, arguments = self._program(members).run, self._arguments(members)
+            run, arguments = self._program(members).program, self._arguments(members)
             return pool.submit(lambda: _on_host(run(*arguments))).result
 
         try:
@@ -215,7 +214,7 @@ class Kernel:
         full = self._lengths.at(chunk.start) >= self._batch
         return self._batch if full else min(self._lengths.least, self._batch)
 
-    def _program(self, members: Round) -> Program:
+    def _program(self, members: Round) -> Sums:
         """The program for a round, with batches whose arrays fit the memory."""
         while (size := self._batch_of(members[0])) not in self._programs:
             program = self._compiled(members)
@@ -227,13 +226,13 @@ class Kernel:
                 self._programs[size] = program
         return self._programs[size]
 
-    def _compiled(self, members: Round) -> Program:
+    def _compiled(self, members: Round) -> Sums:
         if self._model.name is not None:
-            return Program(compiled(_sums_on_mesh, *self._arguments(members)))
+            return Sums(compiled(_sums_on_mesh, *self._arguments(members)))
         known = _PROGRAMS.setdefault(self._model.jaxpr, {})
         name = self._batch_of(members[0]), self._blocks, tuple(self._devices)
         if name not in known:
-            known[name] = Program(compiled(_sums_on_mesh, *self._arguments(members)))
+            known[name] = Sums(compiled(_sums_on_mesh, *self._arguments(members)))
         return known[name]
 
     def _arguments(self, members: Round) -> tuple:
@@ -288,7 +287,7 @@ def _off_device(leaf: Any) -> Any:
     return np.asarray(leaf) if is_numeric else leaf
 
 
-_jitted_non_finite = eqx.filter_jit(non_finite)
+_jitted_non_finite = kept_jit(non_finite)
 
 
 def _in_order(

@@ -1,18 +1,19 @@
 """What is simulated: a sample and its key, and what tracing tells about them."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
+import equinox as eqx
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jaxtyping import PyTree
 
-from jaxmimo.core.checks import is_traced
+from jaxmimo.core.checks import is_traced, require
+from jaxmimo.core.naming import is_array, is_own
 from jaxmimo.core.programs import name_of, remembered
+from jaxmimo.core.traces import Trace, add_numbers, digest_of, trace
 from jaxmimo.simulation.batches import promising_batch
 
 
@@ -20,25 +21,31 @@ class Model:
     """A function that draws one realization from a key, and the key of a run.
 
     Attributes:
-        sample: The function.
+        sample: The function; one of a user's own as it was when the model was made.
         key: The key.
         name: What its facts and programs are kept under, None if nowhere.
         shapes: Shapes and dtypes of a realization.
     """
 
     def __init__(self, sample: Callable[[Array], PyTree[Array]], key: Array) -> None:
-        self.sample, self.key = sample, key
-        self._parts = _taken_apart(sample)
-        self.name = name_of(Model, sample, key)
-        self.shapes = remembered(self.name, "shapes", lambda: self._traced.out_info)
+        require(
+            callable(sample),
+            f"`sample` must be a function of a key, but is {sample!r}. Pass the function itself.",
+        )
+        self.key, self.name = key, name_of(Model, sample, key)
+        own = self.name is not None or is_own(Model, (sample, key))
+        self.sample = sample if own else SampleNow.of(sample, key)
+        self.shapes = remembered(self.name, "shapes", self._shapes)
+        require(
+            bool(jax.tree.leaves(self.shapes)),
+            f"`sample` must return arrays, but returns {self.shapes}. Return what it draws.",
+        )
 
     @cached_property
-    def _traced(self) -> jax.stages.Traced:
-        return _draw.trace(*self._parts, self.key)
-
-    @property
     def jaxpr(self) -> Any:
         """What JAX made of the function, traced once for all runs of it."""
+        if isinstance(self.sample, SampleNow):
+            return self.sample.traced.jaxpr
         return self._traced.jaxpr
 
     @cached_property
@@ -49,58 +56,88 @@ class Model:
     @property
     def is_traced(self) -> bool:
         """Whether the sample, the key or what the sample closes over has no values yet."""
-        arguments = jax.tree.leaves((self._arrays, self.key))
-        if is_traced(arguments) or self.name is not None:  # what has a name closes over nothing
-            return is_traced(arguments)
-        return len(self.jaxpr.in_avals) > len(arguments)  # by tracers; values are constants
+        if is_traced(self.sample, self.key):
+            return True
+        return isinstance(self.sample, SampleNow) and is_traced(self.jaxpr.consts)
 
     @cached_property
     def fingerprint(self) -> str:
         """Tells this model, its numbers and its key from any other; the same in every process."""
-        digest = hashlib.sha256(remembered(self.name, "text", self._digest_of_text))
-        _add_numbers(digest, jax.tree.leaves((self.key, self._arrays)))
+        text = remembered(self.name, "text", lambda: digest_of(self.jaxpr).hex())
+        digest = hashlib.sha256(text.encode())
+        add_numbers(
+            digest, [leaf for leaf in jax.tree.leaves((self.key, self.sample)) if is_array(leaf)]
+        )
         return digest.hexdigest()
 
     @property
-    def _arrays(self) -> tuple:
-        return self._parts[-1]
+    def _traced(self) -> jax.stages.Traced:
+        return _draw.trace(*_taken_apart(self.sample), self.key)
 
-    def _digest_of_text(self) -> bytes:
-        digest = hashlib.sha256(str(self.jaxpr).encode())
-        _add_numbers(digest, self.jaxpr.consts)
-        return digest.digest()
+    def _shapes(self) -> PyTree[jax.ShapeDtypeStruct]:
+        if isinstance(self.sample, SampleNow):
+            return self.sample.shapes
+        return self._traced.out_info
 
 
-def _add_numbers(digest: Any, arrays: Iterable[Array | np.ndarray]) -> None:
-    for values in map(_plain, arrays):
-        digest.update(f"{values.dtype}{values.shape}".encode() + values.tobytes())
+class SampleNow(eqx.Module):
+    """A sample of a user's own, as it was when it was traced.
+
+    Attributes:
+        arrays: What it holds.
+        traced: What it computes of them and a key.
+        structure: The tree that its results make.
+    """
+
+    arrays: tuple[Any, ...]
+    traced: Trace = eqx.field(static=True)
+    structure: Any = eqx.field(static=True)
+
+    @staticmethod
+    def of(sample: Callable[[Array], PyTree[Array]], key: Array) -> "SampleNow":
+        """Trace a sample."""
+        structure, static, arrays = _taken_apart(sample)
+        given = tuple(array for array in arrays if array is not None)
+        result = None
+
+        def draw(key: Array, *given: Array) -> list[Array]:
+            nonlocal result
+            rest = iter(given)
+            filled = tuple(None if array is None else next(rest) for array in arrays)
+            leaves, result = jax.tree.flatten(_drawn(structure, static, filled, key))
+            return leaves
+
+        found = trace(draw, (key, *given))
+        return SampleNow(given, found, result)
+
+    @property
+    def shapes(self) -> PyTree[jax.ShapeDtypeStruct]:
+        """Shapes and dtypes of a realization."""
+        leaves = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in self.traced.jaxpr.out_avals]
+        return jax.tree.unflatten(self.structure, leaves)
+
+    def __call__(self, key: Array) -> PyTree[Array]:
+        """Draw a realization."""
+        return jax.tree.unflatten(self.structure, self.traced(key, *self.arrays))
 
 
 def traced_once(sample: Callable[[Array], PyTree[Array]]) -> Callable[[Array], PyTree[Array]]:
     """The same function, which all kernels and a `Model` trace only once between them."""
-    structure, static, arrays = _taken_apart(sample)
-    return lambda key: _draw(structure, static, arrays, key)
+    return sample if isinstance(sample, SampleNow) else partial(_draw, *_taken_apart(sample))
 
 
 def _taken_apart(sample: Callable[[Array], PyTree[Array]]) -> tuple[Any, tuple, tuple]:
     """Structure, static leaves and arrays of a function that is a pytree."""
     leaves, structure = jax.tree.flatten(sample)
-    arrays = tuple(leaf if _is_array(leaf) else None for leaf in leaves)
-    static = tuple(None if _is_array(leaf) else leaf for leaf in leaves)
+    arrays = tuple(leaf if is_array(leaf) else None for leaf in leaves)
+    static = tuple(None if is_array(leaf) else leaf for leaf in leaves)
     return structure, static, arrays
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _draw(structure: Any, static: tuple, arrays: tuple, key: Array) -> PyTree[Array]:
+def _drawn(structure: Any, static: tuple, arrays: tuple, key: Array) -> PyTree[Array]:
     pairs = zip(arrays, static, strict=True)
     leaves = [fixed if array is None else array for array, fixed in pairs]
     return jax.tree.unflatten(structure, leaves)(key)
 
 
-def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array | np.ndarray)
-
-
-def _plain(values: Array | np.ndarray) -> np.ndarray:
-    is_key = jnp.issubdtype(values.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(values) if is_key else values)
+_draw = jax.jit(_drawn, static_argnums=(0, 1))

@@ -9,7 +9,7 @@ any smooth function of the means, and removes the leading term of its bias.
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Key, PyTree
 
 from jaxmimo.core.checks import integer, is_traced, on_device, require
-from jaxmimo.core.programs import kept_jit
+from jaxmimo.core.programs import found
 from jaxmimo.simulation.batches import power_of_two
 from jaxmimo.simulation.block_sums import block_sums
 from jaxmimo.simulation.checkpoint import Part, open_checkpoint
@@ -103,11 +103,12 @@ def monte_carlo(
 ) -> Estimate:
     """Estimate `statistic(E[sample(key)])`.
 
-    The memory of a run does not grow with its realizations, nor does its compilation. Give
-    functions that stay the same object between calls (module-level functions, or
-    `jax.tree_util.Partial` of them over arrays) to compile once for many calls. Under `jit`,
-    `grad` or `vmap` the engine is a pure function: it then runs in one piece on one device, without
-    `target_error`, `progress` and `checkpoint`. Functions that close over traced values work too.
+    The memory of a run does not grow with its realizations, nor does its compilation. A function of
+    your own is traced at every call, as it is then: it may read what changes between calls. It is
+    compiled anew where its trace has changed; give arrays that change as a
+    `jax.tree_util.Partial` over them to compile once for many calls. Under `jit`, `grad` or `vmap`
+    the engine is a pure function: it then runs in one piece on one device, without `target_error`,
+    `progress` and `checkpoint`. Functions that close over traced values work too.
 
     Args:
         sample: Draws one realization from its key: a pytree of real, complex or boolean arrays.
@@ -232,6 +233,7 @@ class Run:
     progress: Callable[[int, Estimate], None] | None
     batch_size: int | None
     devices: Sequence[Any] | None
+    _jackknives: dict[Any, Callable[..., Any]] = field(default_factory=dict)
 
     def of(self, model: Model, part: Part | None, known: Tally | None = None) -> Tally:
         """Simulate in chunks, whose sums are added in double precision on the host.
@@ -266,12 +268,13 @@ class Run:
         blocks = num_blocks(self.realizations)
         with jax.enable_x64(True):
             counts = block_counts(tally.realizations, blocks)
-            wide = jax.tree.map(np.asarray, _jitted_jackknife(self.statistic, tally.sums, counts))
+            arguments = self.statistic, tally.sums, counts
+            shapes = tuple(leaf.shape for leaf in jax.tree.leaves(tally.sums))
+            if shapes not in self._jackknives:  # the statistic stays as it is in the first estimate
+                self._jackknives[shapes] = found(jackknife, *arguments)
+            wide = jax.tree.map(np.asarray, self._jackknives[shapes](*arguments))
         mean, error = jax.tree.map(on_device, wide)
         return Estimate(mean, error, tally.realizations)
-
-
-_jitted_jackknife = kept_jit(jackknife)
 
 
 def check_finite(values: PyTree[Array | np.ndarray]) -> None:

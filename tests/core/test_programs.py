@@ -15,7 +15,7 @@ from jax.tree_util import Partial
 import jaxmimo
 from jaxmimo import IQImbalance, programs_kept_in
 from jaxmimo.cell_free_iqi import CellFreeIQI, simulate_se
-from jaxmimo.core import programs
+from jaxmimo.core import naming, programs
 from jaxmimo.core.programs import compiled, kept_jit, name_of
 from jaxmimo.distributed_rician import DistributedRician, maximum_ratio_drop
 from jaxmimo.simulation.jackknife import jackknife, num_blocks
@@ -53,13 +53,13 @@ def kept(tmp_path):
 @pytest.fixture
 def traced(monkeypatch):
     """Names of what is traced to be kept."""
-    seen, export = [], programs._export
+    seen, exported = [], programs._exported
 
     def noted(function, *args):
         seen.append(function.__name__)
-        return export(function, *args)
+        return exported(function, *args)
 
-    monkeypatch.setattr(programs, "_export", noted)
+    monkeypatch.setattr(programs, "_exported", noted)
     return seen
 
 
@@ -97,7 +97,7 @@ def test_a_later_process_gets_the_same_bits_without_tracing(tmp_path, traced, mo
         first = results()
     assert set(traced) == {"_sums_on_mesh", "jackknife", "sum_se_closed_form"}
     traced.clear()
-    monkeypatch.delattr(Model, "_traced")
+    monkeypatch.delattr(Model, "jaxpr")
     with programs_kept_in(tmp_path):  # which forgets what it has in memory
         second = results()
     assert not traced
@@ -115,12 +115,12 @@ def test_kept_programs_give_the_bits_of_others(tmp_path):
 RUN = """
 import sys
 from jaxmimo.cli import main
-from jaxmimo.core import programs
-export = programs._export
+from jaxmimo.core import naming, programs
+exported = programs._exported
 def noted(function, *args):
     print("traced", function.__name__)
-    return export(function, *args)
-programs._export = noted
+    return exported(function, *args)
+programs._exported = noted
 sys.exit(main("run squint-gain --realizations 16".split()))
 """
 
@@ -129,7 +129,7 @@ def test_names_are_the_same_in_every_process(tmp_path):
     """Each process hashes strings in its own way."""
 
     def run(seed):
-        environment = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"), "PYTHONHASHSEED": seed}
+        environment = {"JAXMIMO_CACHE_DIR": str(tmp_path / "cache"), "PYTHONHASHSEED": seed}
         done = subprocess.run(
             [sys.executable, "-c", RUN],
             cwd=tmp_path,
@@ -199,25 +199,25 @@ def test_names_tell_the_function_and_the_surroundings(kept, monkeypatch):
         assert name(array) != here
     with jax.default_matmul_precision("highest"):
         assert name(array) != here
-    monkeypatch.setattr(programs, "_surroundings", lambda: ("other sources",))
+    monkeypatch.setattr(naming, "_surroundings", lambda: ("other sources",))
     assert name(array) != here
 
 
 def test_surroundings_tell_the_sources(monkeypatch, tmp_path):
     (tmp_path / "jaxmimo" / "core").mkdir(parents=True)
-    module = tmp_path / "jaxmimo" / "core" / "programs.py"
+    module = tmp_path / "jaxmimo" / "core" / "naming.py"
     seen = set()
-    monkeypatch.setattr(programs, "__file__", str(module))
+    monkeypatch.setattr(naming, "__file__", str(module))
     for text in ("a = 1", "a = 2"):
         module.write_text(text)
-        seen.add(programs._surroundings.__wrapped__())
+        seen.add(naming._surroundings.__wrapped__())
     module.rename(module.with_name("other.py"))
-    seen.add(programs._surroundings.__wrapped__())
+    seen.add(naming._surroundings.__wrapped__())
     assert len(seen) == 3
 
 
 def test_what_runs_while_its_sources_are_edited_is_not_kept(kept, monkeypatch):
-    youngest = max(source.stat().st_mtime for source in programs._sources())
+    youngest = max(source.stat().st_mtime for source in naming.sources())
     monkeypatch.setattr(programs, "_IMPORTED", youngest - 1.0)
     assert np.isfinite(sum_se_closed_form(system())).all()
     assert not list(kept.iterdir())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxmimo.core.randomness import complex_normal
-from jaxmimo.simulation import tally
+from jaxmimo.simulation import chunks, tally
 from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo
 from jaxmimo.studies import iqi
 from jaxmimo.systems.cell_free_iqi import se_model
@@ -277,28 +277,33 @@ def test_a_mean_of_zero_never_meets_a_target_and_warns_of_nothing():
 
 
 @pytest.mark.parametrize("batch_size", [None, 64])
-def test_traces_whatever_the_realizations_are_few(batch_size):
-    traces = 0
+def test_traces_once_a_call_and_compiles_whatever_the_realizations_are_few(batch_size, monkeypatch):
+    traces, programs = [], []
 
     def sample(key):
-        nonlocal traces
-        traces += 1
+        traces.append(key)
         return power(key)
 
+    def noted(*args):
+        programs.append(args)
+        return compiled(*args)
+
+    compiled = chunks.compiled
+    monkeypatch.setattr(chunks, "compiled", noted)
     run = partial(monte_carlo, sample, KEY, batch_size=batch_size)
     run(100)
-    short = traces
-    assert short <= 3  # its shape, and the kernel of short chunks
+    assert len(programs) == 1  # the kernel of short chunks
     run(300)
     run(64)
-    assert traces == short
+    assert len(programs) == 1
     run(100_000)
-    long = traces
-    assert long <= short + 2  # the kernel of long chunks
+    long = len(programs)
+    assert long <= 2  # the kernel of long chunks
     run(20_000, progress=lambda *_: None)
     run(20_000, target_error=0.5)
     monte_carlo(sample, jax.random.key(5), 5000, batch_size=batch_size, statistic=jnp.log2)
-    assert traces == long
+    assert len(programs) == long
+    assert len(traces) == 7
 
 
 @pytest.mark.parametrize("batch_size", [16, 256])
