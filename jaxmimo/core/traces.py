@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import jax
@@ -59,7 +60,10 @@ def trace(function: Callable[..., list[Array]], arrays: Sequence[Any]) -> Trace:
         function: It may close over tracers.
         arrays: Arrays to trace it with; their values do not matter.
     """
-    jaxpr = jax.make_jaxpr(function)(*arrays)
+    # In a context that JAX has not met, it does not use what it remembers of functions within, such
+    # as the body of a loop, by the object, either.
+    with _CALL(next(_CALLS)):
+        jaxpr = jax.make_jaxpr(function)(*arrays)
     new = Trace(jaxpr, function.__name__)
     if is_traced(jaxpr.consts) or not _is_told_by_its_text(jaxpr, is_traced(list(arrays))):
         return new
@@ -74,6 +78,7 @@ def trace(function: Callable[..., list[Array]], arrays: Sequence[Any]) -> Trace:
     return known
 
 
+_CALL, _CALLS = jax.make_user_context(default_value=0), count(1)
 _TRACES: OrderedDict[tuple[bytes, bytes], Trace] = OrderedDict()
 _LOCK = threading.Lock()
 

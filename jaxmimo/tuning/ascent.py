@@ -59,9 +59,9 @@ def maximize(
 
     One network, one search; use `jax.vmap` for many. Every point tried lies in the domain. The
     search ends when the gap is at most `tolerance` times the modulus of the objective. It is given
-    up, not converged, when 40 steps in a row bring no progress, or the objective is not finite. To
-    compile once for many calls, give an objective that stays the same object, or a
-    `jax.tree_util.Partial` over arrays of a function that does.
+    up, not converged, when 40 steps in a row bring no progress, or the objective is not finite. An
+    objective of your own is traced at every call, as it is then, and compiled where its trace is
+    new: give what changes as a `jax.tree_util.Partial` over arrays to compile once for many calls.
 
     Args:
         objective: Scalar function.

@@ -125,6 +125,37 @@ def _rate_of_point(key, gain):
     return jnp.log2(1 + gain * snr * jnp.abs(complex_normal(key, (1,)))[0] ** 2)
 
 
+@pytest.mark.parametrize("within", ["scan", "while_loop", "cond", "checkpoint", "jit"])
+def test_a_function_within_one(within):
+    """JAX remembers the traces of bodies and branches by their objects as well."""
+    link = Link(1.0)
+
+    def draw(key):
+        return jnp.log2(1 + link.snr * jnp.abs(complex_normal(key, (1,)))[0] ** 2)
+
+    def step(carry, key):
+        return carry + draw(key), None
+
+    def advance(state):
+        count, key, total = state
+        return count + 1, key, total + draw(key)
+
+    def unfinished(state):
+        return state[0] < 1
+
+    samples = {
+        "scan": lambda key: jax.lax.scan(step, 0.0, key[None])[0],
+        "while_loop": lambda key: jax.lax.while_loop(unfinished, advance, (0, key, 0.0))[2],
+        "cond": lambda key: jax.lax.cond(jnp.ones(()) > 0, draw, draw, key),
+        "checkpoint": lambda key: jax.checkpoint(draw)(key),
+        "jit": lambda key: jax.jit(draw)(key),
+    }
+    values = []
+    for link.snr in SNRS:
+        values.append(monte_carlo(samples[within], KEY, 2000).mean)
+    assert_follows(values)
+
+
 def test_under_transformations():
     link, values = Link(1.0), []
     for link.snr in SNRS:
