@@ -2,6 +2,7 @@
 
 from numbers import Integral
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +68,25 @@ def real_array(
     return on_device(array)
 
 
+def checked_key(key: Any) -> jax.Array:
+    """`key`, refused unless it is a single typed Threefry key; a traced one will do."""
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    require(
+        typed, f"`key` must be a typed key, but is {_kind(key)}. Use `key = jax.random.key(seed)`."
+    )
+    require(
+        key.ndim == 0,
+        f"`key` must be a single key, but has shape {key.shape}. Use `jax.vmap` over many keys.",
+    )
+    generator = str(jax.random.key_impl(key))
+    require(
+        generator == "threefry2x32",
+        f"`key` must be a Threefry key, whose draws do not depend on batches, but is one of "
+        f"{generator}. Use `jax.random.key(seed, impl='threefry2x32')`.",
+    )
+    return key
+
+
 def array_module(*values: object) -> ModuleType:
     """NumPy where values are known, else JAX's: a program for one known number takes longer."""
     return jnp if is_traced(*values) else np
@@ -104,3 +124,10 @@ def _plain_numbers(name: str, value: object) -> np.ndarray:
         return np.asarray(value)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{name}` must be a number or an array, but got {value!r}.") from error
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in a few words."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of dtype {value.dtype} and shape {value.shape}"
+    return f"a value of type {type(value).__name__}"

@@ -7,7 +7,6 @@ Uniform numbers come from blocks of their own.
 """
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float, Key, UInt32
 
-from jaxmimo.core.checks import require
+from jaxmimo.core.checks import checked_key, require
 from jaxmimo.core.turns import sine
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -70,7 +69,7 @@ def split_complex_normal(
         Shape `(*shape[:-1], 2, shape[-1])`; index 0 of the added axis is the real part, index 1
         the imaginary part.
     """
-    _check_key(key)
+    checked_key(key)
     require(len(shape) >= 1, "`shape` must have at least one axis. Use (1,) for one number.")
     dtype = jnp.result_type(float)
     words = 2 if dtype == jnp.float32 else 4
@@ -124,7 +123,7 @@ def uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     Raises:
         ValueError: If the key is not a single typed Threefry key.
     """
-    _check_key(key)
+    checked_key(key)
     _check_size(shape)
     index = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
     key_words = jax.random.key_data(key)
@@ -154,15 +153,6 @@ def threefry_2x32(
         x0 = x0 + schedule[(group + 1) % 3]
         x1 = x1 + schedule[(group + 2) % 3] + np.uint32(group + 1)
     return x0, x1
-
-
-def _check_key(key: Any) -> None:
-    typed = hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    require(
-        typed and str(jax.random.key_impl(key)) == "threefry2x32",
-        "`key` must be a typed Threefry key. Use `jax.random.key(seed)`.",
-    )
-    require(key.ndim == 0, "`key` must be a single key. Use `jax.vmap` over arrays of keys.")
 
 
 def _check_size(shape: tuple[int, ...]) -> None:

@@ -292,12 +292,13 @@ def test_uniform_numbers_depend_on_key_and_place_only(x64):
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        (jax.random.PRNGKey(0), "`key` must be a typed Threefry key. Use `jax.random.key"),
-        (jax.random.key(0, impl="rbg"), "`key` must be a typed Threefry key. Use `jax.random.key"),
-        (0, "`key` must be a typed Threefry key. Use `jax.random.key"),
-        (jax.random.split(jax.random.key(0), 3), "`key` must be a single key. Use `jax.vmap`"),
+        (jax.random.PRNGKey(0), "`key` must be a typed key, but is an array of dtype uint32"),
+        (jax.random.key(0, impl="rbg"), "`key` must be a Threefry key, .* one of rbg"),
+        (0, "`key` must be a typed key, but is a value of type int. Use `key = jax.random.key"),
+        (np.random.default_rng(0), "`key` must be a typed key, but is a value of type Generator"),
+        (jax.random.split(jax.random.key(0), 3), r"`key` must be a single key, but has shape \(3,"),
     ],
-    ids=["legacy", "rbg", "seed", "batch"],
+    ids=["legacy", "rbg", "seed", "generator", "batch"],
 )
 def test_wrong_keys_are_refused_in_one_line(key, message, monkeypatch):
     # Past the shape checks that only the tests install.
