@@ -8,6 +8,7 @@ from rich.table import Table
 from jaxmimo import studies
 from jaxmimo.cli import cache
 from jaxmimo.cli.display import make_console, print_result
+from jaxmimo.core.text import printable
 from jaxmimo.plotting import save_figure
 from jaxmimo.simulation.results import open_result, versions
 
@@ -47,7 +48,7 @@ def show(file: Path, out: Path | None) -> None:
             f"Run `jaxmimo run {name}` again."
         ) from error
     for picture in pictures:
-        console.print(f"Wrote {picture}", markup=False, soft_wrap=True)
+        console.print(printable(f"Wrote {picture}"), markup=False, soft_wrap=True)
 
 
 def info() -> None:
