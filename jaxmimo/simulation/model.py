@@ -10,7 +10,7 @@ import jax
 from jax import Array
 from jaxtyping import PyTree
 
-from jaxmimo.core.checks import is_traced, require
+from jaxmimo.core.checks import checked_key, is_traced, require
 from jaxmimo.core.naming import is_array, is_own
 from jaxmimo.core.programs import name_of, remembered
 from jaxmimo.core.traces import Trace, add_numbers, digest_of, trace
@@ -22,17 +22,17 @@ class Model:
 
     Attributes:
         sample: The function; one of a user's own as it was when the model was made.
-        key: The key.
+        key: The key, refused unless it is a single typed Threefry key.
         name: What its facts and programs are kept under, None if nowhere.
         shapes: Shapes and dtypes of a realization.
     """
 
-    def __init__(self, sample: Callable[[Array], PyTree[Array]], key: Array) -> None:
+    def __init__(self, sample: Callable[[Array], PyTree[Array]], key: Any) -> None:
         require(
             callable(sample),
             f"`sample` must be a function of a key, but is {sample!r}. Pass the function itself.",
         )
-        self.key, self.name = key, name_of(Model, sample, key)
+        self.key, self.name = checked_key(key), name_of(Model, sample, key)
         own = self.name is not None or is_own(Model, (sample, key))
         self.sample = sample if own else SampleNow.of(sample, key)
         self.shapes = remembered(self.name, "shapes", self._shapes)

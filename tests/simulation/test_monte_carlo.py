@@ -9,6 +9,7 @@ import pytest
 from jaxmimo.core.randomness import complex_normal
 from jaxmimo.simulation import chunks, tally
 from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo
+from jaxmimo.simulation.sweep import simulate_points
 from jaxmimo.studies import iqi
 from jaxmimo.systems.cell_free_iqi import se_model
 
@@ -450,6 +451,25 @@ def test_bad_arguments_are_refused_in_one_line(arguments, name):
     run = inspect.unwrap(monte_carlo)  # past the type checks that only the tests install
     with pytest.raises(ValueError, match=f"^`{name}` must ") as error:
         run(power, KEY, **{"realizations": 100, **arguments})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [
+        (0, "jax.random.key"),
+        (None, "jax.random.key"),
+        (np.random.default_rng(0), "jax.random.key"),
+        (jax.random.key_data(KEY), "jax.random.key"),
+        (jax.random.split(KEY, 3), "jax.vmap"),
+        (jax.random.key(0, impl="rbg"), "threefry2x32"),
+    ],
+)
+@pytest.mark.parametrize("engine", [(monte_carlo, power), (simulate_points, lambda _: power, 2)])
+def test_keys_of_another_kind_are_refused_in_one_line(engine, key, remedy):
+    run, *what = engine  # `sweep` hands its key to `simulate_points`
+    with pytest.raises(ValueError, match=f"^`key` must be a .*{remedy}") as error:
+        inspect.unwrap(run)(*what, key=key, realizations=100)
     assert "\n" not in str(error.value)
 
 
