@@ -469,7 +469,7 @@ def test_bad_arguments_are_refused_in_one_line(arguments, name):
 def test_keys_of_another_kind_are_refused_in_one_line(engine, key, remedy):
     run, *what = engine  # `sweep` hands its key to `simulate_points`
     with pytest.raises(ValueError, match=f"^`key` must be a .*{remedy}") as error:
-        inspect.unwrap(run)(*what, key=key, realizations=100)
+        inspect.unwrap(run)(*what, key=key, realizations=100, target_error=0.1)
     assert "\n" not in str(error.value)
 
 
