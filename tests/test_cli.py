@@ -384,7 +384,7 @@ def test_help_explains(argv, texts, capsys):
 
 RUN = ("run", "dummy-study")
 PILOT = [
-    "error: `pilot_length` must be at least 10, but got 3. Raise it, so that pilots-of-all-users "
+    "error: `--pilot-length` must be at least 10, but got 3. Raise it, so that pilots-of-all-users "
     "fit-into-the-block. See"
 ]
 
@@ -423,7 +423,10 @@ PILOT = [
         ((*RUN, "--formats"), ["error: `--formats` must name at least one"]),
         ((*RUN, "--pilot-length"), ["--pilot-length"]),
         ((*RUN, "--pilot-length", "3"), PILOT),
-        ((*RUN, "--pilot-length", "13"), ["error: `coherence_length` must exceed"]),
+        (
+            (*RUN, "--pilot-length", "13"),
+            ["error: `coherence_length` must exceed `--pilot-length` = 13. Raise it."],
+        ),
         ((*RUN, "--amplitude-mismatch", "0.1", "b"), ["--amplitude-mismatch", "b"]),
         ((*RUN, "--out"), ["--out"]),
         (("show",), ["FILE.nc", "--help"]),

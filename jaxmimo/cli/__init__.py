@@ -80,6 +80,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"jaxmimo: error: {one_line(str(error))}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(
+            "jaxmimo: error: memory must hold the arrays of a study, but is exhausted: "
+            f"{one_line(str(error))[:200]}. Simulate fewer antennas, users or points.",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt as stop:
         print(f"jaxmimo: {stop or 'interrupted.'}", file=sys.stderr)
         return 130

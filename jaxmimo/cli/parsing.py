@@ -2,17 +2,23 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
-from typing import Any
+from typing import Any, get_args
 
 import tyro
 from rich.text import Text
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from jaxmimo.core.text import printable
 
 FRAME = " \u2502\u2500\u256d\u256e\u2570\u256f"
 """What tyro's boxes are drawn with; a plain terminal gets hyphens for their rules."""
+
+LONGEST_WORD, LONGEST_PATH = 40, 300
+"""Characters that a complaint repeats of what stands for a number, and of anything else."""
+
+_registry = ConstructorRegistry()
 
 
 def parse(target: Any, *, prog: str, args: Sequence[str], description: str) -> Any:
@@ -39,6 +45,7 @@ def parse(target: Any, *, prog: str, args: Sequence[str], description: str) -> A
                 args=args,
                 description=description,
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+                registry=_registry,
             )
     except SystemExit as stop:
         if not stop.code:
@@ -47,8 +54,98 @@ def parse(target: Any, *, prog: str, args: Sequence[str], description: str) -> A
 
 
 def one_line(text: str) -> str:
-    """Join the lines of `text`, in which all shall print."""
-    return printable(" ".join(text.split()))
+    """Join the lines of `text`, in which all shall print, and cut endless words."""
+    return " ".join(_cut(word, LONGEST_PATH) for word in printable(" ".join(text.split())).split())
+
+
+@_registry.primitive_rule
+def _number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """A number; a whole one may be written as 1e4."""
+    kinds = [kind for kind in get_args(info.type) or (info.type,) if kind is not type(None)]
+    if len(kinds) != 1 or kinds[0] not in _READERS:
+        return None
+    read = _READERS[kinds[0]]
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=kinds[0].__name__.upper(),
+        instance_from_str=lambda words: read(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, kinds[0]),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+@_registry.primitive_rule
+def _numbers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Lists of numbers, separated by commas as well as by spaces."""
+    kind, *rest = get_args(info.type) or (None,)
+    if info.type_origin is not tuple or rest != [...] or kind not in _READERS:
+        return None
+    read, name = _READERS[kind], kind.__name__.upper()
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=f"[{name} [{name} ...]]",
+        instance_from_str=lambda words: tuple(map(read, filter(None, ",".join(words).split(",")))),
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda value: list(map(str, value)),
+    )
+
+
+def _whole(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        pass
+    try:
+        number = float(word)
+    except ValueError:
+        number = float("nan")
+    if number.is_integer():
+        return int(number)
+    raise ValueError(f"must be a whole number, but got `{_cut(word)}`. Write 10000 or 1e4.")
+
+
+def _real(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f"must be a number, but got `{_cut(word)}`. Write 0.5 or 1e-3.") from None
+
+
+_READERS: dict[Any, Callable[[str], int | float]] = {int: _whole, float: _real}
+
+
+def _cut(word: str, length: int = LONGEST_WORD) -> str:
+    return word if len(word) <= length else f"{word[: length // 2]}...{word[-length // 2 :]}"
+
+
+def with_flags(text: str, names: Sequence[str]) -> str:
+    """A complaint about parameters, as one about the flags that give them.
+
+    A study converts units, so that its flag `--power-dbm` gives what a system calls `power`, and
+    `--carrier-ghz` what it calls `carrier_hz`: names match but for the unit at their end.
+
+    Args:
+        text: Words of a study or of a system; names of parameters stand in backticks, or hold an
+            underscore.
+        names: The study's own parameters.
+    """
+    flags = {name: f"--{name.replace('_', '-')}" for name in names}
+    stems = {_stem(name): flag for name, flag in flags.items()}
+
+    def flag_of(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        flag = flags.get(name) or stems.get(_stem(name))
+        return match[0] if flag is None else (f"`{flag}`" if match[1] else flag)
+
+    text = text.replace("repeat with x64 enabled", "repeat with `--precision double`")
+    return re.sub(r"`(\w+)`|\b(?<!-)([a-z]+_\w+)\b", flag_of, text)
+
+
+_UNIT = re.compile(r"_(db|dbm|w|mw|deg|rad|hz|mhz|ghz|m|cm|s|ns)$")
+
+
+def _stem(name: str) -> str:
+    return _UNIT.sub("", name)
 
 
 def _unbox(box: str) -> str:
@@ -60,7 +157,8 @@ def _unbox(box: str) -> str:
     text = "\n".join("" if set(row) == {"-"} else row for row in rows).strip()
     _, _, body = text.partition("\n")
     gist, *sections = map(one_line, re.split(r"\n{2,}", body.strip()))
-    gist = re.sub(r"^Error parsing \w+: (?=`)", "", gist)  # a dataclass's own words suffice
+    gist = re.sub(r"^Error parsing \w+: (?=`|the network)", "", gist)  # its own words suffice
+    gist = re.sub(r"^Error parsing (--[\w-]+): (?=must)", r"`\1` ", gist)
     for section in sections:
         if section.startswith("Perhaps you meant"):
             flags = dict.fromkeys(re.findall(r"--\w[\w-]*", section))

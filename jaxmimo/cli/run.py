@@ -2,8 +2,8 @@
 
 import difflib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, make_dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from jaxmimo import studies
 from jaxmimo.cli import cache, hosts, resume
 from jaxmimo.cli.display import make_console, print_result, progress_display
 from jaxmimo.cli.lock import one_run_at_a_time
-from jaxmimo.cli.parsing import parse
+from jaxmimo.cli.parsing import parse, with_flags
 from jaxmimo.cli.profile import profiled
 from jaxmimo.core.checks import require
 from jaxmimo.core.files import IS_FOLDER, as_path, remove_drafts, why_not_writable
@@ -60,6 +60,14 @@ class RunFlags:
             "A standard error needs two of them; the default is a good choice.",
         )
         require(
+            self.realizations < 2**31,
+            f"`--realizations` must be below {2**31}, but got {self.realizations}. Draw fewer.",
+        )
+        require(
+            "\0" not in str(self.out),
+            f"`--out` must be a path, but `{self.out}` holds NUL. Choose another folder.",
+        )
+        require(
             self.target_error is None or 0.0 < self.target_error < 1.0,
             f"`--target-error` must lie between 0 and 1, but got {self.target_error}. "
             "It is a relative standard error: 0.001 stops at 0.1 %.",
@@ -89,7 +97,8 @@ def tune(name: str, args: Sequence[str]) -> None:
 
 def _run(study: Study, args: Sequence[str], verb: str) -> None:
     name = study.name
-    flags = _parse_flags(study, args, verb)
+    with _named_as_flags(study):
+        flags = _parse_flags(study, args, verb)
     folder = flags.run.out
     result, unfinished = (folder / f"{name}.{suffix}" for suffix in ("nc", "checkpoint"))
     pictures = {
@@ -129,6 +138,7 @@ def _run_alone(
         for file in (unfinished, result, *pictures):
             remove_drafts(file)
         with (
+            _named_as_flags(study),
             programs_kept_in(cache.traces()),
             profiled(trace) if flags.run.profile else nullcontext() as profile,
             progress_display(console) as progress,
@@ -149,6 +159,17 @@ def _run_alone(
         profile.show(console, sum(each.realizations for each in checkpoint.records.values()))
     for file in (result, *pictures):
         console.print(f"Wrote {file}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _named_as_flags(study: Study) -> Iterator[None]:
+    """Let complaints of the body name the flags that were typed."""
+    try:
+        yield
+    except (ValueError, FloatingPointError) as error:
+        kind = ValueError if isinstance(error, ValueError) else FloatingPointError
+        named = with_flags(str(error), list(study.parameters.__dataclass_fields__))
+        raise kind(named) from error
 
 
 def _how_to_go_on(unfinished: Path) -> str:

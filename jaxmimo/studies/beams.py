@@ -1,19 +1,21 @@
 """What the three studies of two-stage 3D beamforming share: the cell, schemes, drops, datasets."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import xarray as xr
 from jax import Array
 from jax.tree_util import Partial
 
 from jaxmimo.core.checks import require
 from jaxmimo.core.units import from_db
-from jaxmimo.studies import common
+from jaxmimo.studies import common, domains
 from jaxmimo.studies.beams_costs import TWO_STAGE, count_drop
 from jaxmimo.studies.study import Parameters
 from jaxmimo.systems.beamforming_3d import (
@@ -60,15 +62,15 @@ _ATTRIBUTES = {
 class AngleParameters(Parameters):
     """Where users are seen, and how they are grouped; parameters that all three studies have."""
 
-    azimuth_limit_deg: float = 180.0
+    azimuth_limit_deg: Annotated[float, domains.SPREAD] = 180.0
     """Azimuth angles are uniform up to this, either side of boresight [degrees]."""
-    azimuth_spread_deg: float = 20.0
+    azimuth_spread_deg: Annotated[float, domains.SPREAD] = 20.0
     """Azimuth spreads are uniform up to this [degrees]."""
-    elevation_limit_deg: float = 90.0
+    elevation_limit_deg: Annotated[float, domains.SPREAD] = 90.0
     """Elevation angles are uniform up to this, either side of boresight [degrees]."""
-    elevation_spread_deg: float = 10.0
+    elevation_spread_deg: Annotated[float, domains.SPREAD] = 10.0
     """Elevation spreads are uniform up to this [degrees]."""
-    antenna_spacing: float = 0.5
+    antenna_spacing: Annotated[float, domains.WAVELENGTHS] = 0.5
     """Antenna spacing D [wavelengths]."""
     rank_threshold: float = 0.01
     """Eigenvalues of a covariance above this share of the largest one count as its rank."""
@@ -81,6 +83,15 @@ class AngleParameters(Parameters):
             "is a share of the largest eigenvalue: try 0.01.",
         )
 
+    def largest_array(self) -> int:
+        """Numbers in the users' channels, and in their covariances in each direction."""
+        sizes = {"azimuth_antennas": 1, "elevation_antennas": 1, "num_users": 1}
+        for name, value in vars(self).items():
+            if (known := re.sub(r"^table_\d+_", "", name)) in sizes:
+                sizes[known] = max(sizes[known], int(np.max(value)))
+        azimuth, elevation, users = sizes.values()
+        return users * max(azimuth * elevation, azimuth**2, elevation**2)
+
 
 @dataclass(frozen=True)
 class RateParameters(AngleParameters):
@@ -88,24 +99,16 @@ class RateParameters(AngleParameters):
 
     power_db: float = 20.0
     """Transmit power rho of each stream over the noise [dB]."""
-    path_loss_exponent: float = 3.8
+    path_loss_exponent: Annotated[float, domains.PATH_LOSS_EXPONENT] = 3.8
     """Exponent gamma of the path loss."""
-    reference_distance: float = 100.0
+    reference_distance: Annotated[float, domains.LENGTH] = 100.0
     """Distance of no path loss [m]; the paper has 1, where users then hear next to nothing."""
-    cell_radius: float = 1600.0
+    cell_radius: Annotated[float, domains.LENGTH] = 1600.0
     """Largest distance of a user [m]."""
-    hole_radius: float = 100.0
+    hole_radius: Annotated[float, domains.LENGTH] = 100.0
     """Smallest distance of a user [m]."""
     fading_realizations: int = 32
     """Fading realizations per drop of the users."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(
-            self.fading_realizations >= 1,
-            f"`fading_realizations` must be at least 1, but got {self.fading_realizations}. Give "
-            "a few dozen.",
-        )
 
 
 def make_system(

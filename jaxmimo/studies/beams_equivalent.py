@@ -18,7 +18,6 @@ from jaxmimo.plotting import (
     new_axes,
 )
 from jaxmimo.studies import beams, beams_costs, common
-from jaxmimo.studies.rician import check_increasing
 from jaxmimo.studies.study import Claim, Sampling, Study
 from jaxmimo.systems.beamforming_3d import Beamforming3D
 
@@ -43,7 +42,6 @@ class BeamsEquivalent(beams.RateParameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_increasing("azimuth_antennas", self.azimuth_antennas)
         _systems(self)
 
 

@@ -12,7 +12,6 @@ from jax.tree_util import Partial
 
 from jaxmimo.studies import beams, beams_costs, beams_flops_claims, beams_flops_picture, common
 from jaxmimo.studies.beams_costs import Shape
-from jaxmimo.studies.rician import check_increasing
 from jaxmimo.studies.study import Sampling, Study
 from jaxmimo.systems.beamforming_3d import Beamforming3D, draw_users
 from jaxmimo.systems.beamforming_3d.cell import cells_of_arrays, factor_ranks
@@ -53,9 +52,6 @@ class BeamsFlops(beams.AngleParameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in vars(self):
-            if name.startswith("table_"):
-                check_increasing(name, getattr(self, name))
         for _, shape in points(self):
             beams.make_system(self, *shape.of_cell)
 

@@ -10,7 +10,6 @@ from jax import Array
 
 from jaxmimo.rates.complexity import generalized_mrt_flops
 from jaxmimo.studies import beams, beams_costs, beams_groups_claims, beams_picture, common
-from jaxmimo.studies.rician import check_increasing
 from jaxmimo.studies.study import Sampling, Study
 
 
@@ -31,7 +30,6 @@ class BeamsGroups(beams.RateParameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_increasing("azimuth_groups", self.azimuth_groups)
         for groups in (self.azimuth_groups[0], self.azimuth_groups[-1]):
             beams.make_system(self, *_shape(self, groups).of_cell)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from jaxmimo.plotting import (
     new_axes,
     panel_grid,
 )
-from jaxmimo.studies import common, wideband
+from jaxmimo.studies import common, domains, wideband
 from jaxmimo.studies.study import Claim, Sampling, Study
 from jaxmimo.systems.wideband_mmwave import (
     WidebandMmwave,
@@ -59,16 +59,27 @@ class CyclicPrefix(wideband.NetworkParameters):
     """Antennas M of an AP."""
     num_subcarriers: int = 256
     """Subcarriers P, at every bandwidth."""
-    prefix_length: tuple[int, ...] = (0, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+    prefix_length: Annotated[tuple[int, ...], domains.COUNT_OR_NONE] = (
+        0,
+        4,
+        8,
+        16,
+        24,
+        32,
+        48,
+        64,
+        96,
+        128,
+        192,
+        256,
+    )
     """Prefixes C for the SE, increasing, at most P [samples]."""
     subcarriers: int = 8
     """Subcarriers to evaluate, evenly spaced over the band."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        wideband.check_counts("num_aps", self.num_aps)
         wideband.check_bandwidths(self.bandwidth_mhz, self.carrier_ghz)
-        wideband.check_counts("prefix_length", self.prefix_length, 0)
         require(
             self.prefix_length[-1] <= self.num_subcarriers,
             f"`prefix_length` must be at most `num_subcarriers` = {self.num_subcarriers}, but is "

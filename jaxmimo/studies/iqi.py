@@ -56,6 +56,12 @@ class IqiParameters(Parameters):
     data_snr_db: float = 10.0
     """Downlink data SNR rho_d [dB]."""
 
+    def largest_array(self) -> int:
+        """Numbers in the channels of all antennas, of which users have fewer than T."""
+        names = ("num_aps", "ap_antennas", "num_users", "user_antennas")
+        aps, antennas, users, each = (int(np.max(getattr(self, name))) for name in names)
+        return aps * antennas * min(users * each, self.coherence_length)
+
 
 def make_system(
     parameters: IqiParameters,

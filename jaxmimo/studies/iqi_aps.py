@@ -1,6 +1,7 @@
 """Figure 2 of Sutton et al.: sum SE against the number of APs, and its limit."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import equinox as eqx
 import jax
@@ -20,7 +21,7 @@ from jaxmimo.plotting import (
     legend_beside,
     new_axes,
 )
-from jaxmimo.studies import common, iqi
+from jaxmimo.studies import common, domains, iqi
 from jaxmimo.studies.study import Claim, Sampling, Study
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI, asymptotic_se, se_model
 
@@ -31,7 +32,7 @@ class IqiAps(iqi.IqiParameters):
 
     num_aps: tuple[int, ...] = (10, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200)
     """Numbers of APs M, increasing."""
-    amplitude_mismatch: float = 0.3
+    amplitude_mismatch: Annotated[float, domains.AMPLITUDE] = 0.3
     """Amplitude mismatch g = f of the impaired hardware."""
     phase_mismatch_deg: float = 15.0
     """Phase mismatch theta = alpha of the impaired hardware [degrees]."""

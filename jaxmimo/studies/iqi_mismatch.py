@@ -1,6 +1,7 @@
 """Figure 1 of Sutton et al.: sum SE against the amplitude mismatch, for several AP antennas."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import xarray as xr
@@ -15,7 +16,7 @@ from jaxmimo.plotting import (
     legend_beside,
     new_axes,
 )
-from jaxmimo.studies import common, iqi
+from jaxmimo.studies import common, domains, iqi
 from jaxmimo.studies.study import Claim, Sampling, Study
 from jaxmimo.systems.cell_free_iqi import se_model
 from jaxmimo.transceiver.hardware import IQImbalance
@@ -25,7 +26,17 @@ from jaxmimo.transceiver.hardware import IQImbalance
 class IqiMismatch(iqi.IqiParameters):
     """Parameters of figure 1; the defaults are the paper's."""
 
-    amplitude_mismatch: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    amplitude_mismatch: Annotated[tuple[float, ...], domains.AMPLITUDE] = (
+        0.2,
+        0.3,
+        0.4,
+        0.5,
+        0.6,
+        0.7,
+        0.8,
+        0.9,
+        1.0,
+    )
     """Amplitude mismatches g = f."""
     phase_mismatch_deg: float = 0.0
     """Phase mismatch theta = alpha [degrees]."""

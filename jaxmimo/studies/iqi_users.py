@@ -5,6 +5,7 @@ moments are averaged, so that few users are simulated as precisely as many.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import equinox as eqx
 import jax
@@ -20,7 +21,7 @@ from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.split import computed_once
 from jaxmimo.plotting import PALETTE, axis_label, curve_with_points, legend_beside, new_axes
-from jaxmimo.studies import common, iqi
+from jaxmimo.studies import common, domains, iqi
 from jaxmimo.studies.study import Claim, Sampling, Study
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI, DownlinkMoments, moments_of_pilots
 from jaxmimo.transceiver.pilots import PilotSignal
@@ -32,7 +33,7 @@ class IqiUsers(iqi.IqiParameters):
 
     num_users: tuple[int, ...] = (1, 5, 10, 20, 30, 40, 50, 60, 80, 99, 120, 150, 199)
     """Numbers of users K; those with K N >= T are left out."""
-    amplitude_mismatch: float = 0.5
+    amplitude_mismatch: Annotated[float, domains.AMPLITUDE] = 0.5
     """Amplitude mismatch g = f of the impaired hardware."""
     phase_mismatch_deg: float = 15.0
     """Phase mismatch theta = alpha of the impaired hardware [degrees]."""

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import xarray as xr
@@ -12,7 +11,7 @@ import xarray as xr
 from jaxmimo.channel.correlation import Covariance
 from jaxmimo.core.checks import require
 from jaxmimo.core.units import from_db
-from jaxmimo.studies import common
+from jaxmimo.studies import common, domains
 from jaxmimo.studies.study import Parameters
 from jaxmimo.systems.distributed_rician import (
     DistributedRician,
@@ -56,37 +55,21 @@ class RicianParameters(Parameters):
 
     rician_factor_db: tuple[float, ...] = tuple(5.0 * step for step in range(-4, 9))
     """Rician factors kappa, increasing [dB]."""
-    path_loss_exponent: float = 2.0
+    path_loss_exponent: Annotated[float, domains.PATH_LOSS_EXPONENT] = 2.0
     """Exponent of the path loss; 2 is free space."""
     power_mw: float = 100.0
     """Transmit power of a user [mW]."""
-    angular_std_deg: float = 5.0
+    angular_std_deg: Annotated[float, domains.SPREAD] = 5.0
     """Local scattering: standard deviation of the angles within a cluster [degrees]."""
     num_clusters: int = 6
     """Local scattering: clusters per link."""
-    spread_deg: float = 40.0
+    spread_deg: Annotated[float, domains.SPREAD] = 40.0
     """Local scattering: largest angle between a cluster and the direct path [degrees]."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_increasing("rician_factor_db", self.rician_factor_db)
-
-
-def check_increasing(name: str, values: Sequence[int] | Sequence[float]) -> None:
-    """Refuse sweeps that are empty, infinite or out of order."""
-    increasing = all(a < b for a, b in pairwise(values))
-    require(
-        len(values) > 0 and all(map(math.isfinite, values)) and increasing,
-        f"`{name}` must hold one finite number or more, in increasing order, but got "
-        f"{tuple(values)}. Write them one after another, such as "
-        f"--{name.replace('_', '-')} 1 4 16.",
-    )
 
 
 def check_layouts(num_antennas: int, num_aps: Sequence[int]) -> None:
     """Refuse numbers of APs among which the antennas cannot be shared out."""
-    check_increasing("num_aps", num_aps)
-    misfit = next((aps for aps in num_aps if aps < 1 or num_antennas % aps), None)
+    misfit = next((aps for aps in num_aps if num_antennas % aps), None)
     require(
         misfit is None,
         f"`num_aps` must divide `num_antennas` = {num_antennas}, but {misfit} does not. Leave "
@@ -97,17 +80,9 @@ def check_layouts(num_antennas: int, num_aps: Sequence[int]) -> None:
 def check_users(num_antennas: int, num_users: int) -> None:
     """Refuse more users than ZF can separate."""
     require(
-        1 <= num_users <= num_antennas,
-        f"`num_users` must lie between 1 and `num_antennas` = {num_antennas}, but got {num_users}. "
+        num_users <= num_antennas,
+        f"`num_users` must be at most `num_antennas` = {num_antennas}, but got {num_users}. "
         "ZF separates no more users than there are antennas.",
-    )
-
-
-def check_fading(realizations: int) -> None:
-    """Refuse drops without fading."""
-    require(
-        realizations >= 1,
-        f"`fading_realizations` must be at least 1, but got {realizations}. Give a few dozen.",
     )
 
 

@@ -32,12 +32,15 @@ class RicianCondition(rician.RicianParameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         rician.check_layouts(self.num_antennas, self.num_aps)
-        rician.check_fading(self.fading_realizations)
         require(
             self.num_users >= 2,
             f"`num_users` must be at least 2, but got {self.num_users}. The channel of one user "
             "has the condition number 1.",
         )
+
+    def largest_array(self) -> int:
+        """Numbers in the channel."""
+        return self.num_antennas * self.num_users
 
 
 def run(parameters: RicianCondition, sampling: Sampling) -> xr.Dataset:

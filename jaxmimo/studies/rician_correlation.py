@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from jaxmimo.core.checks import require
 from jaxmimo.simulation.monte_carlo import identity
 from jaxmimo.studies import common, rician, rician_claims, rician_picture
 from jaxmimo.studies.study import Claim, Sampling, Study
@@ -22,12 +21,9 @@ class RicianCorrelation(rician.RicianParameters):
     num_aps: int = 1
     """APs Q."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        rician.check_increasing("ap_antennas", self.ap_antennas)
-        require(
-            self.num_aps >= 1, f"`num_aps` must be at least 1, but got {self.num_aps}. Use one AP."
-        )
+    def largest_array(self) -> int:
+        """Numbers in the channel."""
+        return 2 * self.num_aps * self.ap_antennas[-1]
 
 
 def run(parameters: RicianCorrelation, sampling: Sampling) -> xr.Dataset:

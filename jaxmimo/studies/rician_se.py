@@ -39,7 +39,10 @@ class RicianSe(rician.RicianParameters):
         super().__post_init__()
         rician.check_layouts(self.num_antennas, self.num_aps)
         rician.check_users(self.num_antennas, self.num_users)
-        rician.check_fading(self.fading_realizations)
+
+    def largest_array(self) -> int:
+        """Numbers in the channel."""
+        return self.num_antennas * self.num_users
 
 
 def run(parameters: RicianSe, sampling: Sampling) -> xr.Dataset:

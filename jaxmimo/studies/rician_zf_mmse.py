@@ -35,10 +35,12 @@ class RicianZfMmse(rician.RicianParameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         rician.check_layouts(self.num_antennas, self.num_aps)
-        rician.check_fading(self.fading_realizations)
-        rician.check_increasing("num_users", self.num_users)
         for num_users in self.num_users:
             rician.check_users(self.num_antennas, num_users)
+
+    def largest_array(self) -> int:
+        """Numbers in the channel."""
+        return self.num_antennas * self.num_users[-1]
 
 
 def run(parameters: RicianZfMmse, sampling: Sampling) -> xr.Dataset:

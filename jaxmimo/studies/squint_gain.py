@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +18,7 @@ from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.randomness import uniform
 from jaxmimo.core.units import to_db
 from jaxmimo.rates import beam_squint
-from jaxmimo.studies import common, squint_gain_picture
-from jaxmimo.studies.rician import check_increasing
+from jaxmimo.studies import common, domains, squint_gain_picture
 from jaxmimo.studies.study import Claim, Parameters, Sampling, Study
 from jaxmimo.studies.wideband import PAPER
 
@@ -26,6 +26,8 @@ KNOWN_LOSSES_DB = {16: 0.03, 64: 0.57, 256: 12.2}
 """At the edge of 400 MHz at 28 GHz, 60 degrees and half a wavelength, by the number of antennas."""
 NEIGHBOURS = 6
 """Bins shown either side of the peak at the carrier."""
+FINER = 64
+"""Points of a padded FFT for each bin."""
 
 _ATTRIBUTES = {
     "gain_db": ("Array gain at the angle, relative", "dB"),
@@ -59,28 +61,25 @@ class SquintGain(Parameters):
     """Carrier frequency [GHz]."""
     bandwidth_mhz: float = 400.0
     """Bandwidth W [MHz]."""
-    antenna_spacing: float = 0.5
+    antenna_spacing: Annotated[float, domains.WAVELENGTHS] = 0.5
     """Antenna spacing [wavelengths of the carrier]."""
     angle_deg: float = 60.0
     """Angle of the beam from boresight [degrees]."""
-    sector_deg: float = 60.0
+    sector_deg: Annotated[float, domains.SPREAD] = 60.0
     """Random users are uniform up to this, either side of boresight [degrees]."""
     num_frequencies: int = 41
     """Frequencies across the band, edges included."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_increasing("num_antennas", self.num_antennas)
-        for name in ("carrier_ghz", "bandwidth_mhz", "antenna_spacing"):
-            value = getattr(self, name)
-            require(value > 0, f"`{name}` must be above 0, but got {value}. Give a positive one.")
-        require(
-            self.num_antennas[0] >= 1, "`num_antennas` must be at least 1. Give it one or more."
-        )
         require(
             self.num_frequencies >= 2,
             f"`num_frequencies` must be at least 2, but got {self.num_frequencies}. Try 41.",
         )
+
+    def largest_array(self) -> int:
+        """Numbers in the gains over the band, and in a padded FFT."""
+        return self.num_antennas[-1] * max(self.num_frequencies, FINER)
 
     @property
     def spacing(self) -> float:
@@ -194,13 +193,12 @@ def _of_arrays(
 
 def _peak(num_antennas: int, turns: float) -> float:
     """Where the response peaks among the bins, between them too, by a padded FFT."""
-    finer = 64
     response = np.exp(-2j * np.pi * turns * np.arange(num_antennas))
-    power = abs(np.fft.ifft(response, finer * num_antennas)) ** 2
+    power = abs(np.fft.ifft(response, FINER * num_antennas)) ** 2
     top = int(power.argmax())
     before, here, after = power[[top - 1, top, (top + 1) % power.size]]
     curvature = before - 2 * here + after
-    return (top + (0.5 * (before - after) / curvature if curvature else 0.0)) / finer
+    return (top + (0.5 * (before - after) / curvature if curvature else 0.0)) / FINER
 
 
 def claims(dataset: xr.Dataset) -> list[Claim]:

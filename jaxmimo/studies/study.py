@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from jaxmimo.simulation.checkpoint import Checkpoint
+from jaxmimo.studies import domains
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,16 @@ class Parameters:
     """What a study's own parameters derive from: tuples hold the values of sweeps."""
 
     def __post_init__(self) -> None:
-        """Turn lists and arrays into tuples, so that parameters can be hashed and compared."""
+        """Check values, and make tuples of lists and arrays: parameters are hashed and compared."""
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, list | np.ndarray):
                 object.__setattr__(self, field.name, tuple(np.asarray(value).tolist()))
+        domains.check(self)
+
+    def largest_array(self) -> int:
+        """Numbers in the largest array of one realization, or fewer; for the check of memory."""
+        return 1
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ realizations, so some drops are below 2D-FQUG; with 1024 they are by 0.06 bit/s/
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from matplotlib.axes import Axes
 from jaxmimo.core.checks import require
 from jaxmimo.plotting import ERROR_BAR, MARKERS, PALETTE, axis_label, legend_beside, new_axes
 from jaxmimo.simulation.monte_carlo import identity
-from jaxmimo.studies import beams, common, convergence
+from jaxmimo.studies import beams, common, convergence, domains
 from jaxmimo.studies.study import Claim, Sampling, Study
 from jaxmimo.systems.beamforming_3d import (
     Beamforming3D,
@@ -76,9 +77,9 @@ _ATTRIBUTES = {
 class TuneGroups(beams.RateParameters):
     """Parameters of the comparison; antennas and users are those of figure 6."""
 
-    azimuth_groups: tuple[int, ...] = (8, 10, 5)
+    azimuth_groups: Annotated[tuple[int, ...], domains.COUNTS_IN_ANY_ORDER] = (8, 10, 5)
     """Numbers of subsectors G, one for each split of the beams; the first is tuned by gradient."""
-    elevation_groups: tuple[int, ...] = (4, 3, 6)
+    elevation_groups: Annotated[tuple[int, ...], domains.COUNTS_IN_ANY_ORDER] = (4, 3, 6)
     """Annular regions L of each split; by default all splits have 24 beams per group."""
     azimuth_antennas: int = 64
     """Azimuth antennas M."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from jaxmimo.channel.geometry import distance_3d, uniform_positions
 from jaxmimo.channel.pathloss import umi_street_canyon
 from jaxmimo.channel.umi_street_canyon import draw_large_scale, umi_los
 from jaxmimo.core.units import from_db, noise_power
-from jaxmimo.studies import convergence, iqi, tune_power
+from jaxmimo.studies import convergence, domains, iqi, tune_power
 from jaxmimo.studies.study import Claim, Parameters, Sampling, Study
 from jaxmimo.studies.tune_power import FAIR, MAX_MIN, OWN_MEASURE, SUM
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI
@@ -70,16 +71,20 @@ class TunePowerIqi(Parameters):
     """Power of an AP [mW]."""
     pilot_power_mw: float = 100.0
     """Power of a user's pilots [mW]."""
-    amplitude_mismatch: float = 0.5
+    amplitude_mismatch: Annotated[float, domains.AMPLITUDE] = 0.5
     """Amplitude mismatch g = f of the impaired hardware."""
     phase_mismatch_deg: float = 15.0
     """Phase mismatch theta = alpha of the impaired hardware [degrees]."""
-    exponent: float = 0.5
+    exponent: Annotated[float, domains.EXPONENT] = 0.5
     """Exponent of the gains to which fractional power control makes powers proportional."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         make_system(self, jnp.ones((self.num_aps, self.num_users)), IQImbalance())
+
+    def largest_array(self) -> int:
+        """Numbers in the channel."""
+        return self.num_aps * self.ap_antennas * self.num_users
 
 
 def make_system(parameters: TunePowerIqi, beta: Array, hardware: IQImbalance) -> CellFreeIQI:

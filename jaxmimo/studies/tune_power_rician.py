@@ -5,6 +5,7 @@ stochastic gradients. MMSE combining is simulated on fading that no search has s
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,9 @@ from jax.tree_util import Partial
 from matplotlib.axes import Axes
 
 from jaxmimo.channel.geometry import uniform_positions
-from jaxmimo.core.checks import positive_integer, require
+from jaxmimo.core.checks import require
 from jaxmimo.core.units import from_db
-from jaxmimo.studies import convergence, rician, tune_power
+from jaxmimo.studies import convergence, domains, rician, tune_power
 from jaxmimo.studies.rician_se import se_levels
 from jaxmimo.studies.study import Claim, Parameters, Sampling, Study
 from jaxmimo.studies.tune_power import FAIR, MAX_MIN, OWN_MEASURE, SUM
@@ -67,13 +68,13 @@ class TunePowerRician(Parameters):
     """Users K."""
     rician_factor_db: float = 0.0
     """Rician factor kappa [dB]."""
-    path_loss_exponent: float = 3.67
+    path_loss_exponent: Annotated[float, domains.PATH_LOSS_EXPONENT] = 3.67
     """Exponent of the path loss; 2 is free space."""
     side_m: float = 250.0
     """Side of the square [m]."""
     power_mw: float = 100.0
     """Largest power of a user [mW]."""
-    exponent: float = 0.5
+    exponent: Annotated[float, domains.EXPONENT] = 0.5
     """Share of the path loss, in decibels, that fractional power control makes up for."""
     fading_realizations: int = 256
     """Fading realizations per drop that MMSE combining is judged by, in sixteens."""
@@ -83,12 +84,15 @@ class TunePowerRician(Parameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         make_system(self)
-        positive_integer("max_rounds", self.max_rounds)
         require(
             self.fading_realizations >= _CHUNK,
             f"`fading_realizations` must be at least {_CHUNK}, but got {self.fading_realizations}. "
             "They are drawn in sixteens; give a few hundred.",
         )
+
+    def largest_array(self) -> int:
+        """Numbers in the channel."""
+        return self.num_aps * self.ap_antennas * self.num_users
 
 
 def make_system(

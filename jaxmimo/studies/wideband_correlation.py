@@ -1,9 +1,9 @@
 """Spatial correlation over a wide band, section III of Ahn et al.: micro, macro, and both."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -14,16 +14,15 @@ from jax.tree_util import Partial
 
 from jaxmimo.channel.correlation import mean_wave
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
-from jaxmimo.core.checks import require
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.rates import wideband_correlation as rates
 from jaxmimo.studies import (
     common,
+    domains,
     wideband_correlation_claims,
     wideband_correlation_draws,
     wideband_correlation_picture,
 )
-from jaxmimo.studies.rician import check_increasing
 from jaxmimo.studies.study import Parameters, Sampling, Study
 from jaxmimo.studies.wideband import PAPER
 
@@ -65,11 +64,13 @@ class WidebandCorrelation(Parameters):
     """Carrier frequency [GHz]."""
     angle_deg: float = 30.0
     """Mean angle of the paths from boresight, the same at all APs [degrees]."""
-    antenna_spacing: float = 0.5
+    antenna_spacing: Annotated[float, domains.WAVELENGTHS] = 0.5
     """Antenna spacing, but where it is swept [wavelengths of the carrier]."""
-    angular_std_deg: tuple[float, ...] = (2.0, 5.0, 15.0)
+    angular_std_deg: Annotated[tuple[float, ...], domains.SPREAD] = (2.0, 5.0, 15.0)
     """Against the spacing: angular spreads, increasing, a curve each [degrees]."""
-    spacing: tuple[float, ...] = tuple(0.25 * step for step in range(1, 17))
+    spacing: Annotated[tuple[float, ...], domains.WAVELENGTHS] = tuple(
+        0.25 * step for step in range(1, 17)
+    )
     """Antenna spacings, increasing [wavelengths]."""
     separation_mhz: tuple[float, ...] = (
         *(1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 15.0, 20.0),
@@ -78,9 +79,9 @@ class WidebandCorrelation(Parameters):
     """Frequency separations, increasing; all of them reach up from the carrier [MHz]."""
     array_antennas: int = 256
     """Over frequency: antennas of the array, whose last one is compared with itself."""
-    array_std_deg: float = 5.0
+    array_std_deg: Annotated[float, domains.SPREAD] = 5.0
     """Over frequency: angular spread at the array [degrees]."""
-    place_m: float = 1.0
+    place_m: Annotated[float, domains.LENGTH_OR_NONE] = 1.0
     """Over frequency: the user's place is uncertain by plus and minus this, both ways [m]."""
     delay_spread_ns: float = 50.0
     """Over frequency: delay spread of the paths, whose profile is exponential [ns]."""
@@ -88,9 +89,11 @@ class WidebandCorrelation(Parameters):
     """Against the Kronecker product: antennas M of an AP."""
     num_aps: int = 2
     """Against the Kronecker product: APs L."""
-    ap_distance_step_m: float = 10.0
+    ap_distance_step_m: Annotated[float, domains.LENGTH_OR_NONE] = 10.0
     """Against the Kronecker product: step of the APs' distances [m]."""
-    kronecker_std_deg: tuple[float, ...] = (*(1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 32.0, 64.0),)
+    kronecker_std_deg: Annotated[tuple[float, ...], domains.SPREAD] = (
+        *(1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 32.0, 64.0),
+    )
     """Against the Kronecker product: angular spreads, increasing [degrees]."""
     jitter_cm: tuple[float, ...] = tuple(step / 10 for step in range(51))
     """Position jitters, increasing; the position is uniform in plus and minus this [cm]."""
@@ -99,17 +102,9 @@ class WidebandCorrelation(Parameters):
     ap_distance_m: float = 100.0
     """Distance of an AP whose phase the place decides [m]."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, tuple):
-                check_increasing(field.name, value)
-            elif isinstance(value, int):
-                require(value >= 1, f"`{field.name}` must be at least 1, but got {value}. Try 2.")
-        for name in ("carrier_ghz", "antenna_spacing", "ap_distance_m"):
-            value = getattr(self, name)
-            require(value > 0, f"`{name}` must be above 0, but got {value}. Give a positive one.")
+    def largest_array(self) -> int:
+        """Numbers in the correlations of all antennas of all APs."""
+        return (self.num_antennas * self.num_aps) ** 2 * len(self.kronecker_std_deg)
 
     @property
     def carrier(self) -> float:

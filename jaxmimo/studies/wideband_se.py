@@ -47,7 +47,6 @@ class WidebandSe(wideband.NetworkParameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        wideband.check_counts("ap_antennas", self.ap_antennas)
         wideband.check_bandwidths(self.bandwidth_mhz, self.carrier_ghz)
         require(
             self.num_users <= self.num_aps * self.ap_antennas[0],

@@ -96,9 +96,13 @@ def test_picture_of_one_panel(designs):
     [
         (CyclicPrefix, {"prefix_length": (0, 300)}, "`prefix_length` must be at most"),
         (CyclicPrefix, {"prefix_length": (-1, 3)}, "`prefix_length` must be at least 0"),
-        (CyclicPrefix, {"num_aps": (4, 4)}, "`num_aps` must hold"),
-        (CyclicPrefix, {"bandwidth_mhz": (-1.0,)}, "`bandwidth_mhz` must lie between"),
-        (CyclicPrefix, {"bandwidth_mhz": (60e3,)}, "`bandwidth_mhz` must lie between"),
+        (CyclicPrefix, {"num_aps": (4, 4)}, "`num_aps` must increase, but holds 4 twice. Write 4."),
+        (CyclicPrefix, {"bandwidth_mhz": (-1.0,)}, "`bandwidth_mhz` must be above 0"),
+        (
+            CyclicPrefix,
+            {"bandwidth_mhz": (60e3,)},
+            "`bandwidth_mhz` must be less than twice `carrier_ghz`",
+        ),
         (WidebandSe, {"num_users": 0}, "`num_users` must be at least 1"),
         (WidebandSe, {"num_users": 65}, "`num_users` = 65 must not exceed the 64 antennas"),
         (WidebandSe, {"ap_antennas": (0, 2)}, "`ap_antennas` must be at least 1"),

@@ -138,13 +138,19 @@ def test_pictures(result):
 def test_impossible_parameters_are_refused():
     squint, correlation = (STUDIES[name].parameters for name in SMALL)
     for make, message in (
-        (lambda: squint(num_antennas=(16, 4)), "`num_antennas` must hold"),
+        (
+            lambda: squint(num_antennas=(16, 4)),
+            "`num_antennas` must increase, but holds 16 4. Write 4 16.",
+        ),
         (lambda: squint(num_antennas=(0, 4)), "`num_antennas` must be at least 1"),
         (lambda: squint(num_frequencies=1), "`num_frequencies` must be at least 2"),
-        (lambda: squint(carrier_ghz=0.0), "`carrier_ghz` must be above 0"),
+        (lambda: squint(carrier_ghz=0.0), "`carrier_ghz` must be at least 0.001"),
         (lambda: correlation(num_aps=0), "`num_aps` must be at least 1"),
         (lambda: correlation(antenna_spacing=-0.5), "`antenna_spacing` must be above 0"),
-        (lambda: correlation(jitter_cm=()), "`jitter_cm` must hold one"),
+        (
+            lambda: correlation(jitter_cm=()),
+            "`jitter_cm` must hold at least one value, but is empty",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             make()
