@@ -16,7 +16,7 @@ import xarray as xr
 from rich.console import Console
 
 from jaxmimo.cli import main
-from jaxmimo.cli.display import _compact_cell, _result_tables, _without_asides
+from jaxmimo.cli.tables import _compact_cell, result_tables
 from jaxmimo.plotting import curve_with_points, new_axes
 from jaxmimo.studies.study import Claim, Progress, Study
 
@@ -212,6 +212,42 @@ def test_table_shows_means_with_errors_units_claims_and_progress(capsys):
     assert "64 realizations, single precision, seed 0" in out
 
 
+def test_the_summary_is_last_and_quiet_leaves_the_rest_out(capsys):
+    assert main(["run", "dummy-study"]) == 0
+    whole = capsys.readouterr().out
+    places = [
+        whole.index(text) for text in ("113.542", "SE is positive", "Wrote", "64 realizations, s")
+    ]
+    assert places == sorted(places)
+    assert main(["run", "dummy-study", "--quiet"]) == 0
+    short = capsys.readouterr().out
+    assert whole.split("claim")[1].split("cpu")[0] == short.split("claim")[1].split("cpu")[0]
+    assert "113.542" not in short
+    assert "per second" not in short
+
+
+def test_points_shorten_tables_of_runs_and_of_files(saved, capsys):
+    for command in (["run", "dummy-study", "--out", "other"], ["show", str(saved)]):
+        assert main([*command, "--points", "2"]) == 0
+        out = capsys.readouterr().out
+        assert out.count("\u00b1 0.1") == 4
+        assert "20 \u2502" not in out
+        assert "`--points` must be at least 2" in fails(capsys, *command, "--points", "1")
+
+
+def test_a_missed_target_error_is_told(workplace, capsys):
+    assert main(["run", "dummy-study", "--target-error", "0.001"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert (
+        "`--target-error` 0.001 is missed: standard errors are up to 0.78 %. Add `--resume` with "
+        "`--realizations 3.9e+03` or so; what is drawn counts."
+    ) in out
+    assert main(["show", "results/dummy-study.nc"]) == 0
+    assert "`--target-error` 0.001 is missed" in " ".join(capsys.readouterr().out.split())
+    assert main(["run", "dummy-study", "--target-error", "0.5", "--out", "met"]) == 0
+    assert "missed" not in capsys.readouterr().out
+
+
 def test_progress_bars_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert main(["run", "dummy-study"]) == 0
@@ -222,7 +258,7 @@ def test_progress_bars_on_a_terminal(monkeypatch, capsys):
 
 
 def test_long_tables_are_cut_and_say_so(capsys, monkeypatch):
-    monkeypatch.setattr("jaxmimo.cli.display.MAX_ROWS", 1)
+    monkeypatch.setattr("jaxmimo.cli.tables.MAX_ROWS", 1)
     assert main(["run", "dummy-study"]) == 0
     out = " ".join(capsys.readouterr().out.split())  # captions of narrow tables are wrapped
     assert out.count("1 more rows are in the file") == 3
@@ -252,35 +288,74 @@ def many_curves():
     )
 
 
-def printed(dataset, width):
+def printed(dataset, width, points=None):
     console = Console(width=width, file=io.StringIO())
-    for table in _result_tables(_without_asides(dataset), width):
+    for table in result_tables(dataset, width, points):
         console.print(table)
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= width
+    assert "\u2026" not in text  # nothing is cut
     return text
 
 
-@pytest.mark.parametrize(
-    ("width", "columns"),
-    [
-        (200, np.arange(-20, 41, 5)),
-        (120, np.arange(-20, 41, 10)),
-        (80, [-20, -5, 10, 25, 40]),
-        (40, [40]),
-    ],
-)
-def test_a_table_with_too_many_points_has_a_row_a_curve(width, columns):
+def rows_of(text):
+    """Cells of each row of all tables, without titles."""
+    return [
+        [cell.strip() for cell in line.strip("\u2502 ").split("\u2502")]
+        for line in text.splitlines()
+        if line.startswith("\u2502")
+    ]
+
+
+@pytest.mark.parametrize(("width", "tables"), [(200, 1), (120, 2), (80, 3), (40, 7)])
+def test_a_table_with_too_many_points_has_a_row_a_curve_and_all_columns(width, tables):
     text = printed(many_curves(), width)
     assert "SE [bit/s/Hz] by Factor [dB]" in " ".join(text.split())
-    (head,) = (line for line in text.splitlines() if "40" in line and "(" not in line)
-    assert head.replace("\u2503", " ").split()[-len(columns) :] == [str(c) for c in columns]
-    rows = [line for line in text.splitlines() if "none" in line or "local" in line]
-    assert len(rows) == 12
-    assert all(row.count("(12)") == len(columns) for row in rows)
+    rows = [row for row in rows_of(text) if any("(12)" in cell for cell in row)]
+    cells = [cell for row in rows for cell in row if "(12)" in cell]
+    assert len(cells) == 156
     assert "2.000(12)" in rows[-1]
-    left_out = f"{len(columns)} of 13 columns are shown" in " ".join(text.split())
-    assert left_out == (len(columns) < 13)
+    assert len(rows) == 12 * tables
+
+
+@pytest.mark.parametrize(
+    ("points", "shown"), [(5, [-20, -5, 10, 25, 40]), (2, [-20, 40]), (13, range(-20, 41, 5))]
+)
+def test_curves_are_shortened_evenly_on_request(points, shown):
+    dataset = many_curves().isel(num_aps=slice(2))
+    rows = rows_of(printed(dataset, 200, points))
+    assert [int(row[2]) for row in rows] == 4 * list(shown)
+
+
+def with_closed_forms():
+    dataset = many_curves().drop_vars("drawn").isel(num_aps=slice(2))
+    return dataset.assign(se_closed_form=dataset.se + 0.5, limit=dataset.se.isel(kappa=0) + 7.0)
+
+
+def test_simulation_and_closed_form_of_a_point_stand_side_by_side():
+    rows = rows_of(printed(with_closed_forms(), 80))
+    assert len(rows) == 52
+    assert rows[0] == ["none", "1", "-20", "1.000 \u00b1 0.012", "1.5", "8"]
+
+
+def test_columns_without_room_move_to_another_table():
+    dataset = with_closed_forms()
+    rows = rows_of(printed(dataset, 60))
+    assert rows[0] == ["none", "1", "-20", "1.000 \u00b1 0.012", "1.5"]
+    assert rows[52:] == [
+        ["none", "1", "8"],
+        ["none", "2", f"{8 + 13 / 155:.6g}"],
+        ["local", "1", f"{8 + 78 / 155:.6g}"],
+        ["local", "2", f"{8 + 91 / 155:.6g}"],
+    ]
+
+
+def test_closed_forms_stand_below_the_simulation_in_tables_of_curves(monkeypatch):
+    monkeypatch.setattr("jaxmimo.cli.tables.MAX_ROWS", 20)
+    rows = rows_of(printed(with_closed_forms().drop_vars("limit"), 200))
+    assert len(rows) == 8
+    assert rows[0][:4] == ["none", "1", "simulated", "1.000(12)"]
+    assert rows[1][:4] == ["none", "1", "calculated", "1.5"]
 
 
 def test_tables_leave_out_distributions_and_fixed_parameters():
@@ -291,8 +366,8 @@ def test_tables_leave_out_distributions_and_fixed_parameters():
 
 
 def test_curves_beyond_the_most_rows_are_counted(monkeypatch):
-    monkeypatch.setattr("jaxmimo.cli.display.MAX_ROWS", 10)
-    assert "2 more rows are in the file" in printed(many_curves(), 200)
+    monkeypatch.setattr("jaxmimo.cli.tables.MAX_ROWS", 10)
+    assert "2 more rows are in the file" in " ".join(printed(many_curves(), 200).split())
 
 
 @pytest.mark.parametrize(

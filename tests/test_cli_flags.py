@@ -6,6 +6,7 @@ from importlib import import_module
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -71,7 +72,7 @@ def no_engine(monkeypatch, tmp_path):
     def ones_like(function):
         def of(*args):
             shapes = eqx.filter_eval_shape(function.__wrapped__, *args)
-            return jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
+            return jax.tree.map(lambda leaf: jnp.asarray(np.ones(leaf.shape, leaf.dtype)), shapes)
 
         return of
 

@@ -50,6 +50,8 @@ class ShowResult:
     """Result that `jaxmimo run` has written."""
     out: DisallowNone[Path | None] = None
     """Folder for the picture; beside FILE.nc if not given."""
+    points: DisallowNone[int | None] = None
+    """Points of a curve that tables show, evenly spaced; all if not given."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _dispatch(args: list[str]) -> None:
     match command:
         case ListStudies():
             commands.list_studies()
-        case ShowResult(file, out):
-            commands.show(file, out)
+        case ShowResult(file, out, points):
+            commands.show(file, out, points)
         case Info():
             commands.info()

@@ -7,8 +7,7 @@ from rich.table import Table
 
 from jaxmimo import studies
 from jaxmimo.cli import cache
-from jaxmimo.cli.display import make_console, print_result
-from jaxmimo.core.text import printable
+from jaxmimo.cli.display import make_console, print_summary, print_tables, require_points
 from jaxmimo.plotting import save_figure
 from jaxmimo.simulation.results import open_result, versions
 
@@ -23,8 +22,9 @@ def list_studies() -> None:
     make_console().print(table)
 
 
-def show(file: Path, out: Path | None) -> None:
+def show(file: Path, out: Path | None, points: int | None = None) -> None:
     """Print the table of a saved result and write its picture."""
+    require_points(points)
     dataset = open_result(file)
     name = dataset.attrs["study"]
     if name not in studies.STUDIES:
@@ -39,7 +39,8 @@ def show(file: Path, out: Path | None) -> None:
     try:
         for picture, draw in pictures.items():
             save_figure(draw(dataset), picture)
-        print_result(console, study, dataset)
+        print_tables(console, study, dataset, points)
+        print_summary(console, study, dataset, pictures)
     except OSError:  # the picture cannot be written
         raise
     except Exception as error:  # a variable is missing, or is not what the study would write
@@ -47,8 +48,6 @@ def show(file: Path, out: Path | None) -> None:
             f"`{file}` does not fit the study `{name}` of this version: {error}. "
             f"Run `jaxmimo run {name}` again."
         ) from error
-    for picture in pictures:
-        console.print(printable(f"Wrote {picture}"), markup=False, soft_wrap=True)
 
 
 def info() -> None:

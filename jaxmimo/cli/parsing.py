@@ -159,6 +159,12 @@ def _unbox(box: str) -> str:
     gist, *sections = map(one_line, re.split(r"\n{2,}", body.strip()))
     gist = re.sub(r"^Error parsing \w+: (?=`|the network)", "", gist)  # its own words suffice
     gist = re.sub(r"^Error parsing (--[\w-]+): (?=must)", r"`\1` ", gist)
+    gist = re.sub(  # the choice may be of any length, and is broken over lines
+        r"^invalid choice '.*' for argument '(--[\w-]+)'. Expected one of \((.*)\)",
+        r"`\1` must be one of \2, but is not",
+        gist,
+        flags=re.DOTALL,
+    )
     for section in sections:
         if section.startswith("Perhaps you meant"):
             flags = dict.fromkeys(re.findall(r"--\w[\w-]*", section))

@@ -16,7 +16,13 @@ from tyro.conf import DisallowNone
 
 from jaxmimo import studies
 from jaxmimo.cli import cache, hosts, resume
-from jaxmimo.cli.display import make_console, print_result, progress_display
+from jaxmimo.cli.display import (
+    make_console,
+    print_summary,
+    print_tables,
+    progress_display,
+    require_points,
+)
 from jaxmimo.cli.lock import one_run_at_a_time
 from jaxmimo.cli.parsing import parse, with_flags
 from jaxmimo.cli.profile import profiled
@@ -52,6 +58,10 @@ class RunFlags:
     """Trace the run, and tell what compilation, simulation and memory took."""
     formats: tuple[Literal["png", "pdf"], ...] = ("png",)
     """Formats of the picture."""
+    points: DisallowNone[int | None] = None
+    """Points of a curve that tables show, evenly spaced; all if not given."""
+    quiet: bool = False
+    """Print claims, files and time alone, without progress and tables."""
 
     def __post_init__(self) -> None:
         require(
@@ -76,6 +86,7 @@ class RunFlags:
             0 <= self.seed < 2**32,
             f"`--seed` must lie between 0 and {2**32 - 1}, but got {self.seed}. Choose another.",
         )
+        require_points(self.points)
         require(bool(self.formats), "`--formats` must name at least one format: png, pdf or both.")
 
 
@@ -141,7 +152,7 @@ def _run_alone(
             _named_as_flags(study),
             programs_kept_in(cache.traces()),
             profiled(trace) if flags.run.profile else nullcontext() as profile,
-            progress_display(console) as progress,
+            progress_display(make_console(quiet=flags.run.quiet or not is_first)) as progress,
         ):
             dataset = _simulate(study, flags, checkpoint, progress)
         if not is_first:
@@ -154,11 +165,11 @@ def _run_alone(
     unfinished.unlink(missing_ok=True)
     for file, draw in pictures.items():
         save_figure(draw(dataset), file)
-    print_result(console, study, dataset)
+    if not flags.run.quiet:
+        print_tables(console, study, dataset, flags.run.points)
     if profile is not None:
         profile.show(console, sum(each.realizations for each in checkpoint.records.values()))
-    for file in (result, *pictures):
-        console.print(f"Wrote {file}", markup=False, soft_wrap=True)
+    print_summary(console, study, dataset, (result, *pictures))
 
 
 @contextmanager
@@ -225,13 +236,19 @@ def _simulate(
 ) -> xr.Dataset:
     """Run the study and note how that was done; what the study itself noted stands."""
     common: RunFlags = flags.run
+    errors: dict[str, float] = {}
+
+    def note_errors(now: Progress) -> None:
+        errors[now.label] = now.relative_error
+        progress(now)
+
     start = time.perf_counter()
     with jax.enable_x64(True) if common.precision == "double" else nullcontext():
         sampling = Sampling(
             key=jax.random.key(common.seed),
             realizations=common.realizations,
             target_error=common.target_error,
-            progress=progress,
+            progress=note_errors,
             checkpoint=checkpoint,
         )
         dataset = study.run(flags.study, sampling)
@@ -244,4 +261,7 @@ def _simulate(
         target_error=common.target_error,
         wall_time_s=time.perf_counter() - start,
     )
+    reached = max(errors.values(), default=0.0)
+    if common.target_error is not None and not reached <= common.target_error:
+        notes["error_reached"] = reached
     return dataset.assign_attrs({**notes, **dataset.attrs})

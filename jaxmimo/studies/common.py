@@ -23,6 +23,7 @@ from jaxmimo.simulation.monte_carlo import (
 )
 from jaxmimo.simulation.sweep import Curve, simulate_points
 from jaxmimo.studies.study import Progress, Sampling
+from jaxmimo.transceiver.combining import Combiner
 
 Attributes = Mapping[str, tuple[str, str]]
 """Long name and unit of each variable and coordinate; standard errors follow from them."""
@@ -158,6 +159,23 @@ def make_dataset(
             long_name = f"Standard error of {long_name}"
         dataset[name].attrs = {"long_name": long_name, "units": units}
     return dataset
+
+
+def combiners_of(
+    combiners: Mapping[str, Combiner], num_antennas: int, num_users: int
+) -> tuple[dict[str, Combiner], dict[str, str]]:
+    """Combiners that can serve the users, and a note for the result where one cannot.
+
+    Args:
+        combiners: Combiners by name; ZF separates no more users than there are antennas.
+        num_antennas: Antennas that a user is combined from.
+        num_users: Users.
+    """
+    if num_users <= num_antennas or "ZF" not in combiners:
+        return dict(combiners), {}
+    rest = {name: combiner for name, combiner in combiners.items() if name != "ZF"}
+    note = f"ZF is left out: it cannot separate {num_users} users by {num_antennas} antennas."
+    return rest, {"note": note}
 
 
 def percent(values: xr.DataArray | np.ndarray) -> str:

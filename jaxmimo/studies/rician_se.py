@@ -31,14 +31,13 @@ class RicianSe(rician.RicianParameters):
     num_aps: tuple[int, ...] = (1, 2, 4, 8, 16)
     """Numbers of APs Q, increasing, that divide M; a curve each."""
     num_users: int = 10
-    """Users K."""
+    """Users K; ZF is left out where they are more than antennas."""
     fading_realizations: int = 32
     """Fading realizations per drop of the users."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         rician.check_layouts(self.num_antennas, self.num_aps)
-        rician.check_users(self.num_antennas, self.num_users)
 
     def largest_array(self) -> int:
         """Numbers in the channel."""
@@ -49,13 +48,16 @@ def run(parameters: RicianSe, sampling: Sampling) -> xr.Dataset:
     """Simulate the figure with one kernel, whose draws all curves share."""
     layouts = rician.layouts_of(parameters.num_antennas, parameters.num_aps)
     systems = rician.networks(parameters, layouts, parameters.num_users)
+    combiners, note = common.combiners_of(
+        rician.COMBINERS, parameters.num_antennas, parameters.num_users
+    )
     levels, factors = se_levels(systems[0]), np.asarray(parameters.rician_factor_db)
 
     def sample_of(chosen: np.ndarray) -> Partial:
         some = replace(parameters, rician_factor_db=tuple(factors[chosen]))
         sample = se_sample(
             rician.networks(some, layouts, parameters.num_users),
-            combiner=tuple(rician.COMBINERS.values()),
+            combiner=tuple(combiners.values()),
             realizations=parameters.fading_realizations,
         )
         return Partial(mean_and_distribution, sample, jnp.asarray(levels))
@@ -75,7 +77,7 @@ def run(parameters: RicianSe, sampling: Sampling) -> xr.Dataset:
     )
     return rician.make_dataset(
         {
-            "combiner": list(rician.COMBINERS),
+            "combiner": list(combiners),
             "num_aps": parameters.num_aps,
             "rician_factor_db": parameters.rician_factor_db,
             "se_level": levels,
@@ -88,7 +90,7 @@ def run(parameters: RicianSe, sampling: Sampling) -> xr.Dataset:
         se_std_error=(dims, se_error),
         se_cdf=((*dims, "se_level"), cdf),
         se_cdf_std_error=((*dims, "se_level"), cdf_error),
-    )
+    ).assign_attrs(note)
 
 
 def mean_and_distribution(sample: Partial, levels: Array, key: Array) -> tuple[Array, Array]:

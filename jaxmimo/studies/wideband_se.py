@@ -10,7 +10,6 @@ from jax import Array
 from jax.tree_util import Partial
 from matplotlib.axes import Axes
 
-from jaxmimo.core.checks import require
 from jaxmimo.plotting import (
     MARKERS,
     PALETTE,
@@ -48,11 +47,6 @@ class WidebandSe(wideband.NetworkParameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         wideband.check_bandwidths(self.bandwidth_mhz, self.carrier_ghz)
-        require(
-            self.num_users <= self.num_aps * self.ap_antennas[0],
-            f"`num_users` = {self.num_users} must not exceed the "
-            f"{self.num_aps * self.ap_antennas[0]} antennas of all APs. ZF separates no more.",
-        )
 
 
 def run(parameters: WidebandSe, sampling: Sampling) -> xr.Dataset:
@@ -63,9 +57,12 @@ def run(parameters: WidebandSe, sampling: Sampling) -> xr.Dataset:
         bandwidth_mhz=parameters.bandwidth_mhz,
         num_subcarriers=parameters.subcarriers,
     )
+    combiners, note = common.combiners_of(
+        wideband.COMBINERS, parameters.num_aps * parameters.ap_antennas[0], parameters.num_users
+    )
     sample = se_sample(
         system,
-        combiner=tuple(wideband.COMBINERS.values()),
+        combiner=tuple(combiners.values()),
         design=tuple(wideband.DESIGNS.values()),
         ap_antennas=parameters.ap_antennas,
     )
@@ -84,14 +81,14 @@ def run(parameters: WidebandSe, sampling: Sampling) -> xr.Dataset:
             "bandwidth_mhz": parameters.bandwidth_mhz,
             "ap_antennas": parameters.ap_antennas,
             "design": list(wideband.DESIGNS),
-            "combiner": list(wideband.COMBINERS),
+            "combiner": list(combiners),
             "band_position": ((np.arange(count) + 0.5) / count - 0.5).round(6),
             "num_aps": parameters.num_aps,
             "num_users": parameters.num_users,
         },
         estimate.realizations,
         **variables,
-    )
+    ).assign_attrs(note)
 
 
 def mean_over_users(sample: Partial, key: Array) -> Array:

@@ -300,3 +300,22 @@ def test_bad_input_is_one_line_and_leaves_no_file(tmp_path, capsys, study, flags
     assert error.count("\n") == 1
     assert text in error
     assert not list(tmp_path.iterdir())
+
+
+def test_without_antennas_for_all_users_zf_is_left_out_with_a_word():
+    study = STUDIES["rician-se"]
+    parameters = study.parameters(
+        num_antennas=4,
+        num_aps=(1, 4),
+        num_users=5,
+        fading_realizations=2,
+        rician_factor_db=(0.0, 20.0),
+    )
+    dataset = study.run(parameters, Sampling(jax.random.key(0), 16))
+    assert list(dataset.combiner.values) == ["MR", "MMSE"]
+    assert dataset.note == "ZF is left out: it cannot separate 5 users by 4 antennas."
+    assert np.isfinite(dataset.se).all()
+    texts = [claim.text for claim in study.claims(dataset)]
+    assert "MMSE loses with the Rician factor for every number of APs" in texts
+    assert not any("ZF" in text for text in texts)
+    study.plot(dataset)
