@@ -107,6 +107,7 @@ def workplace(monkeypatch, tmp_path):
     """An empty current folder, two dummies as the only studies, JAX as it was afterwards."""
     monkeypatch.setattr("jaxmimo.studies.STUDIES", {DUMMY.name: DUMMY, TUNING.name: TUNING})
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAXMIMO_CACHE_DIR", str(tmp_path / "own"))
     monkeypatch.delenv("COLUMNS", raising=False)
     folder = tmp_path / "here"
     folder.mkdir()
@@ -289,10 +290,11 @@ def many_curves():
 
 
 def printed(dataset, width, points=None):
-    console = Console(width=width, file=io.StringIO())
+    file = io.StringIO()
+    console = Console(width=width, file=file)
     for table in result_tables(dataset, width, points):
         console.print(table)
-    text = console.file.getvalue()
+    text = file.getvalue()
     assert max(map(len, text.splitlines())) <= width
     assert "\u2026" not in text  # nothing is cut
     return text
@@ -423,7 +425,9 @@ def test_info_names_versions_devices_and_cache(capsys, tmp_path):
     out = capsys.readouterr().out
     assert jax.__version__ in out
     assert jax.devices()[0].device_kind in out
-    assert f"{tmp_path / 'cache'} (2.0 MB)" in out
+    assert str(tmp_path / "cache") in out
+    assert str(tmp_path / "own") in out
+    assert "2.0 MB" in out
 
 
 def test_cache_follows_the_users_cache_folder_and_only_the_command_sets_it(tmp_path):

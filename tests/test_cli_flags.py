@@ -82,6 +82,7 @@ def no_engine(monkeypatch, tmp_path):
         module = import_module(f"jaxmimo.studies.{module}")
         monkeypatch.setattr(module, name, ones_like(getattr(module, name)))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAXMIMO_CACHE_DIR", str(tmp_path / "own"))
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -4,7 +4,9 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
-from typing import Any, get_args
+from functools import partial
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import tyro
 from rich.text import Text
@@ -59,35 +61,56 @@ def one_line(text: str) -> str:
 
 
 @_registry.primitive_rule
-def _number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """A number; a whole one may be written as 1e4."""
-    kinds = [kind for kind in get_args(info.type) or (info.type,) if kind is not type(None)]
-    if len(kinds) != 1 or kinds[0] not in _READERS:
+def _value(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """A number, of which a whole one may be written as 1e4, or one of several words."""
+    union = get_origin(info.type) in (Union, UnionType)
+    kinds = [each for each in get_args(info.type) if each is not type(None)]
+    kind = kinds[0] if union and len(kinds) == 1 else info.type
+    read = _reader_of(kind)
+    if read is None:
         return None
-    read = _READERS[kinds[0]]
     return PrimitiveConstructorSpec(
         nargs=1,
-        metavar=kinds[0].__name__.upper(),
+        metavar=_metavar(kind),
         instance_from_str=lambda words: read(words[0]),
-        is_instance=lambda value: value is None or isinstance(value, kinds[0]),
+        is_instance=lambda value: True,  # of defaults, which fit
         str_from_instance=lambda value: [str(value)],
     )
 
 
 @_registry.primitive_rule
-def _numbers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Lists of numbers, separated by commas as well as by spaces."""
+def _values(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """A list, whose values are separated by commas as well as by spaces."""
     kind, *rest = get_args(info.type) or (None,)
-    if info.type_origin is not tuple or rest != [...] or kind not in _READERS:
+    read = _reader_of(kind)
+    if info.type_origin is not tuple or rest != [...] or read is None:
         return None
-    read, name = _READERS[kind], kind.__name__.upper()
     return PrimitiveConstructorSpec(
         nargs="*",
-        metavar=f"[{name} [{name} ...]]",
+        metavar=f"[{_metavar(kind)} [{_metavar(kind)} ...]]",
         instance_from_str=lambda words: tuple(map(read, filter(None, ",".join(words).split(",")))),
-        is_instance=lambda value: isinstance(value, tuple),
+        is_instance=lambda value: True,
         str_from_instance=lambda value: list(map(str, value)),
     )
+
+
+def _reader_of(kind: Any) -> Callable[[str], Any] | None:
+    if get_origin(kind) is Literal:
+        return partial(_one_of, get_args(kind))
+    return {int: _whole, float: _real}.get(kind)
+
+
+def _metavar(kind: Any) -> str:
+    choices = get_args(kind)
+    return "{" + ",".join(choices) + "}" if choices else kind.__name__.upper()
+
+
+def _one_of(choices: Sequence[str], word: str) -> str:
+    if word not in choices:
+        raise ValueError(
+            f"must be one of {', '.join(choices)}, but got `{_cut(word)}`. Write one of them."
+        )
+    return word
 
 
 def _whole(word: str) -> int:
@@ -109,9 +132,6 @@ def _real(word: str) -> float:
         return float(word)
     except ValueError:
         raise ValueError(f"must be a number, but got `{_cut(word)}`. Write 0.5 or 1e-3.") from None
-
-
-_READERS: dict[Any, Callable[[str], int | float]] = {int: _whole, float: _real}
 
 
 def _cut(word: str, length: int = LONGEST_WORD) -> str:
@@ -159,12 +179,6 @@ def _unbox(box: str) -> str:
     gist, *sections = map(one_line, re.split(r"\n{2,}", body.strip()))
     gist = re.sub(r"^Error parsing \w+: (?=`|the network)", "", gist)  # its own words suffice
     gist = re.sub(r"^Error parsing (--[\w-]+): (?=must)", r"`\1` ", gist)
-    gist = re.sub(  # the choice may be of any length, and is broken over lines
-        r"^invalid choice '.*' for argument '(--[\w-]+)'. Expected one of \((.*)\)",
-        r"`\1` must be one of \2, but is not",
-        gist,
-        flags=re.DOTALL,
-    )
     for section in sections:
         if section.startswith("Perhaps you meant"):
             flags = dict.fromkeys(re.findall(r"--\w[\w-]*", section))

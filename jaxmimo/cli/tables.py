@@ -102,7 +102,8 @@ def _by_dimensions(dataset: xr.Dataset) -> list[list[Hashable]]:
 def _simulated(dataset: xr.Dataset, name: Hashable) -> str | None:
     """The simulation that a closed form stands beside."""
     for part in CALCULATED:
-        if part in str(name) and (other := str(name).replace(part, "")) in dataset:
+        other = str(name).replace(part, "")
+        if part in str(name) and other in dataset and dataset[other].dims == dataset[name].dims:
             return other
     return None
 
@@ -116,23 +117,24 @@ def _tables_of_points(
 ) -> Iterator[Table]:
     """One row a point; what has fewer dimensions is taken from `pending` where there is room."""
     dims = dataset[names[0]].dims
-    known = dataset[list(names)].to_dataframe(dim_order=list(dims))[list(names)].notna().any(axis=1)
+    order = list(dims)
+    frame = dataset[list(names)].to_dataframe(dim_order=order)[list(names)]
+    known = frame.notna().to_numpy().any(axis=1)
     room = width - 1
 
     def columns_of(chosen: Sequence[Hashable]) -> list[_Column]:
         errors = [f"{name}{STD_ERROR}" for name in chosen if f"{name}{STD_ERROR}" in dataset]
         values = [name for name in [*names, *chosen, *errors] if name in dataset.variables]
-        whole = dataset[list(dict.fromkeys(values))].to_dataframe(dim_order=list(dims))
-        part = whole[known.to_numpy()].head(MAX_ROWS).reset_index()
-        return [
-            _Column(
-                _title(dataset, name),
-                list(
-                    map(_cell, part[name], part.get(f"{name}{STD_ERROR}", [math.nan] * len(part)))
-                ),
-            )
-            for name in chosen
-        ]
+        whole = dataset[list(dict.fromkeys(values))].to_dataframe(dim_order=order)
+        part = whole[known].head(MAX_ROWS).reset_index()
+
+        def column(name: Hashable) -> _Column:
+            errors = part.get(f"{name}{STD_ERROR}")
+            if errors is None:
+                errors = [math.nan] * len(part)
+            return _Column(_title(dataset, name), list(map(_cell, part[name], errors)))
+
+        return list(map(column, chosen))
 
     keys = columns_of([*dims, *_coordinates(dataset, dims)])
     tables: list[list[_Column]] = []
