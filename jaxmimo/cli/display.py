@@ -18,6 +18,7 @@ from rich.text import Text
 
 from jaxmimo.cli.tables import result_tables
 from jaxmimo.core.checks import require
+from jaxmimo.core.text import printable
 from jaxmimo.simulation.jackknife import MOST_BLOCKS
 from jaxmimo.studies.study import Claim, Progress, Study
 
