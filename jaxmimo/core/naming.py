@@ -13,7 +13,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from io import BytesIO
 from pathlib import Path
@@ -47,7 +47,7 @@ def name_of(function: Callable[..., Any], arguments: PyTree) -> str | None:
 def is_own(function: Callable[..., Any], arguments: PyTree) -> bool:
     """Whether the call depends on nothing but its arguments, so that JAX may remember its trace.
 
-    It does if it can be named without looking into an array that could be changed in place.
+    It does if it can be named without looking into what could be changed in place.
     """
     leaves, structure = jax.tree.flatten(arguments)
     static = tuple(leaf for leaf in leaves if not is_array(leaf))
@@ -60,7 +60,7 @@ def is_own(function: Callable[..., Any], arguments: PyTree) -> bool:
         if _path_of(function) is None:
             return False
         rest = jax.tree.unflatten(structure, [None if is_array(x) else x for x in leaves])
-        if _written(rest, arrays=False) is None:
+        if _written(rest, fixed=True) is None:
             return False
         _OWN.add(call)
     return True
@@ -125,10 +125,10 @@ def _path_of(function: Callable[..., Any]) -> str | None:
     return path if path.startswith("jaxmimo.") and "<" not in path else None
 
 
-def _written(tree: PyTree, *, arrays: bool = True) -> bytes | None:
+def _written(tree: PyTree, *, fixed: bool = False) -> bytes | None:
     file = BytesIO()
     try:
-        _Namer(file, arrays).dump(tree)
+        _Namer(file, fixed).dump(tree)
     except _NO_NAME:
         return None
     return file.getvalue()
@@ -137,13 +137,13 @@ def _written(tree: PyTree, *, arrays: bool = True) -> bytes | None:
 class _Namer(pickle.Pickler):
     """Writes objects with all that they hold, functions and classes by their place in the sources.
 
-    Refuses those of other packages, whose versions and sources a name does not tell. What it has
-    written is never read.
+    Refuses those of other packages, whose versions and sources a name does not tell, and, where all
+    shall be fixed, what can be changed in place. What it has written is never read.
     """
 
-    def __init__(self, file: BytesIO, arrays: bool) -> None:
+    def __init__(self, file: BytesIO, fixed: bool) -> None:
         super().__init__(file, protocol=5)
-        self._arrays = arrays
+        self._fixed = fixed
 
     def reducer_override(self, obj: Any) -> Any:
         is_function = isinstance(obj, FunctionType)
@@ -151,8 +151,10 @@ class _Namer(pickle.Pickler):
         module = getattr(obj, "__module__", None) or ("" if is_function else type(obj).__module__)
         if type(obj) is object:
             raise pickle.PicklingError("one is like the other, but for being another")
-        if isinstance(obj, np.ndarray) and not self._arrays:
-            raise pickle.PicklingError("an array within a static value can be changed in place")
+        if self._fixed and isinstance(obj, np.ndarray):
+            raise pickle.PicklingError("an array can be changed in place")
+        if self._fixed and isinstance(obj, partial):
+            hash((obj.args, tuple(obj.keywords.values())))  # lists raise a TypeError
         if module.partition(".")[0] not in ("jaxmimo", *_PACKAGES, *_STANDARD):
             raise pickle.PicklingError(f"{obj!r} is of a package that no name tells")
         path = getattr(obj, "__qualname__", "")  # also of what `jit` wraps

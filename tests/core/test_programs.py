@@ -16,6 +16,7 @@ import jaxmimo
 from jaxmimo import IQImbalance, programs_kept_in
 from jaxmimo.cell_free_iqi import CellFreeIQI, simulate_se
 from jaxmimo.core import naming, programs
+from jaxmimo.core.naming import is_own
 from jaxmimo.core.programs import compiled, kept_jit, name_of
 from jaxmimo.distributed_rician import DistributedRician, maximum_ratio_drop
 from jaxmimo.simulation.jackknife import jackknife, num_blocks
@@ -238,6 +239,35 @@ def test_what_runs_while_its_sources_are_edited_is_not_kept(kept, monkeypatch):
 def test_what_others_define_has_no_name(kept, argument):
     assert name(argument) is None
     assert name(jnp.ones(3)) is not None
+
+
+def test_own_calls_are_those_that_nothing_can_change(settings):
+    own = [
+        (jnp.ones(3), 2),
+        (np.ones(3), num_blocks),
+        (partial(num_blocks, 2),),
+        (Partial(num_blocks, np.ones(3)),),
+        (settings,),
+        (system(),),
+        (jaxmimo.zf_combiner,),
+    ]
+    others = [
+        (own_function,),
+        (lambda x: x,),
+        (Partial(own_function, jnp.ones(3)),),
+        (partial(own_function, 1),),
+        (partial(num_blocks, np.ones(3)),),
+        (partial(num_blocks, [1, 2]),),
+        (partial(num_blocks, realizations=[1]),),
+        (partial(partial, num_blocks, [1]),),
+        (jax.jit(own_function),),
+        (jax.vmap(own_function),),
+        (Settings.__init__.__get__(own_function),),
+    ]
+    for _ in range(2):  # found out, and remembered
+        assert all(is_own(jackknife, arguments) for arguments in own)
+        assert not any(is_own(jackknife, arguments) for arguments in others)
+    assert not is_own(own_function, (jnp.ones(3),))
 
 
 def test_functions_of_others_have_no_name(kept):
