@@ -5,8 +5,9 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -100,7 +101,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
 
 
-def remove_drafts(path: Path) -> None:
-    """Remove what processes that were killed while they wrote `path` have left behind."""
+def remove_drafts(path: Path, age: float = 0.0) -> None:
+    """Remove what processes that were killed while they wrote `path` have left behind.
+
+    Args:
+        path: What they wrote.
+        age: How long nobody may have touched a draft [s]; 0 where nobody else can be writing.
+    """
     for draft in path.parent.glob(f"{_DRAFTS}*/{glob.escape(path.name)}"):
-        shutil.rmtree(draft.parent, ignore_errors=True)
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime >= age:
+                shutil.rmtree(draft.parent)

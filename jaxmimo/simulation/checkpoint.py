@@ -34,6 +34,8 @@ from jaxmimo.simulation.tally import Tally
 
 FORMAT = 2
 GROUP = "tallies"
+ABANDONED = 600.0
+"""Seconds after which a draft of a checkpoint is of a process that was killed."""
 
 
 @dataclass(frozen=True)
@@ -220,4 +222,4 @@ def _require_place(path: Path) -> None:
         f"`checkpoint` must be a file that can be written, but `{path}` cannot: {obstacle}. "
         "Name another file.",
     )
-    remove_drafts(path)
+    remove_drafts(path, ABANDONED)

@@ -59,10 +59,7 @@ PROVENANCE: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "platform": ("text", _is_text),
     "device_kind": ("text", _is_text),
     "device_count": ("an integer from 1 on", _is_count),
-    "wall_time_s": (
-        "a number",
-        _is_number,
-    ),
+    "wall_time_s": ("a number", _is_number),
     "created": ("text", _is_text),
 }
 """Attributes of every result, with what they must be; `target_error` joins them if one was asked
@@ -214,6 +211,7 @@ def _load(content: bytes) -> xr.Dataset:
 
 
 def _why_no_provenance(attributes: Mapping[str, Any]) -> str | None:
+    """What is missing or makes no sense in the attributes of a file."""
     for name, (kind, fits) in PROVENANCE.items():
         if name not in attributes:
             return f"it lacks `{name}`"

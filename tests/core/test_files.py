@@ -82,6 +82,8 @@ def test_drafts_of_killed_processes_are_removed(tmp_path):
     for number, name in enumerate(["run[1]", "run1", "other"]):
         (tmp_path / f".jaxmimo-{number}").mkdir()
         (tmp_path / f".jaxmimo-{number}" / name).touch()
+    remove_drafts(tmp_path / "run[1]", age=60.0)  # somebody may be writing
+    assert (tmp_path / ".jaxmimo-0" / "run[1]").exists()
     remove_drafts(tmp_path / "run[1]")
     assert sorted(each.name for each in tmp_path.iterdir()) == [".jaxmimo-1", ".jaxmimo-2"]
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 from pathlib import Path
 
@@ -198,6 +199,24 @@ def test_a_place_where_no_checkpoint_can_be_is_told_before_anything_is_drawn(
 def never(key):
     """Traced, but not drawn."""
     return power(key)
+
+
+class Place(os.PathLike):
+    """A path that is neither a string nor a `pathlib.Path`."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __fspath__(self):
+        return str(self.path)
+
+
+def test_checkpoints_are_at_paths_of_any_kind(whole, tmp_path):
+    file = tmp_path / "run"
+    file.write_bytes(whole)
+    for kind in (str, Place):
+        found = monte_carlo(rich, KEY, 200, statistic=rate, checkpoint=kind(file))
+        assert found.realizations == 200
 
 
 def test_a_full_disk_leaves_the_checkpoint_that_was_whole(whole, tmp_path, monkeypatch):
