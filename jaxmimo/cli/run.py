@@ -146,7 +146,7 @@ def _run_alone(
     console = make_console(quiet=not is_first)
     trace = result.with_suffix(".profile")
     try:
-        for file in (unfinished, result, *pictures):
+        for file in (unfinished, result, *pictures) if is_first else ():
             remove_drafts(file)
         with (
             _named_as_flags(study),

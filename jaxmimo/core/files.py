@@ -25,15 +25,19 @@ _SEAL_SIZE = len(_SEAL) + 2 * hashlib.sha256().digest_size + 1
 
 def sealed(content: bytes) -> bytes:
     """`content`, and after it a line with its digest; readers of HDF5 stop before that line."""
-    return content + _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
+    return content + _seal(memoryview(content))
 
 
 def seal_of(content: bytes) -> Literal["whole", "broken", "missing"]:
     """Whether what `sealed` made is as it was; libraries that change HDF5 take the seal away."""
-    body, end = content[:-_SEAL_SIZE], content[-_SEAL_SIZE:]
+    body, end = memoryview(content)[:-_SEAL_SIZE], content[-_SEAL_SIZE:]
     if not end.startswith(_SEAL):
         return "missing"
-    return "whole" if content == sealed(body) else "broken"
+    return "whole" if end == _seal(body) else "broken"
+
+
+def _seal(content: memoryview) -> bytes:
+    return _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
 def as_path(name: str, value: object) -> Path:
