@@ -44,9 +44,8 @@ def simulate(name, **parameters):
 
 def claims(name, dataset):
     """What the paper says, and whether the dataset bears it out."""
-    table = pd.DataFrame(STUDIES[name].claims(dataset))
-    table["holds"] = table["holds"].map({True: "holds", False: "does not hold"})
-    return table
+    rows = [(claim.text, claim.verdict, claim.evidence) for claim in STUDIES[name].claims(dataset)]
+    return pd.DataFrame(rows, columns=["claim", "verdict", "evidence"])
 
 
 # %% [markdown]

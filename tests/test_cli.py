@@ -19,6 +19,7 @@ from jaxmimo.cli import main
 from jaxmimo.cli.tables import _compact_cell, result_tables
 from jaxmimo.plotting import curve_with_points, new_axes
 from jaxmimo.studies.study import Claim, Progress, Study
+from jaxmimo.studies.verdicts import exactly
 
 NUM_APS = (10, 20, 30)
 
@@ -81,8 +82,8 @@ def plot_dummy(dataset, ax=None):
 
 def judge_dummy(dataset):
     return [
-        Claim("SE is positive", bool((dataset.sum_se > 0).all()), "smallest is 4.9"),
-        Claim("SE is infinite", False, "it is [not]"),
+        Claim("SE is positive", exactly((dataset.sum_se > 0).all()), "smallest is 4.9"),
+        Claim("SE is infinite", -math.inf, "it is [not]"),
     ]
 
 

@@ -22,6 +22,9 @@ from jaxmimo.core.text import printable
 from jaxmimo.simulation.jackknife import MOST_BLOCKS
 from jaxmimo.studies.study import Claim, Progress, Study
 
+VERDICTS = {"holds": "green", "undecided": "yellow", "does not hold": "bold red"}
+"""Verdicts on claims, with their styles."""
+
 LINE_INTERVAL = 5.0
 """Seconds between lines of progress, where there are no bars."""
 
@@ -153,6 +156,13 @@ def print_summary(
     claims = study.claims(dataset)
     if claims:
         console.print(_claims_table(claims))
+        if changed := study.changed(dataset):
+            others = ", ".join(
+                f"{name} = {used} ({usual})" for name, (used, usual) in changed.items()
+            )
+            console.print(
+                f"Not the paper's parameters (its own in brackets): {others}", markup=False
+            )
     made = dataset.attrs
     if "note" in made:
         console.print(made["note"], markup=False)
@@ -185,6 +195,6 @@ def _missed(made: Mapping[str, Any]) -> str:
 def _claims_table(claims: list[Claim]) -> Table:
     table = Table("claim", "", "evidence", show_lines=True)
     for claim in claims:
-        verdict = Text("holds", "green") if claim.holds else Text("does not hold", "bold red")
+        verdict = Text(claim.verdict, VERDICTS[claim.verdict])
         table.add_row(Text(claim.text), verdict, Text(claim.evidence))
     return table

@@ -99,7 +99,7 @@ def provenance(
     device = jax.devices()[0]
     attributes = {
         "study": study,
-        "parameters": json.dumps(asdict(parameters), default=_plain),
+        "parameters": as_json(parameters),
         "seed": seed,
         "precision": precision,
         "realizations": realizations,
@@ -112,6 +112,11 @@ def provenance(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return {name: value for name, value in attributes.items() if value is not None}
+
+
+def as_json(parameters: Any) -> str:
+    """Parameters of a study as results keep them."""
+    return json.dumps(asdict(parameters), default=_plain)
 
 
 def save_result(

@@ -19,6 +19,7 @@ from jaxmimo.plotting import (
 )
 from jaxmimo.studies import beams, beams_costs, common
 from jaxmimo.studies.study import Claim, Sampling, Study
+from jaxmimo.studies.verdicts import all_above, steps
 from jaxmimo.systems.beamforming_3d import Beamforming3D
 
 CLOSE = 0.03
@@ -135,17 +136,18 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     last, its_error = float(excess[-1]), float(error[-1])
     found = []
     if excess.size > 1:
+        apart, spread = steps(abs(excess), error, "azimuth_antennas")
         found.append(
             Claim(
                 "the equivalent approaches the simulation as the antennas grow",
-                bool((abs(excess).diff("azimuth_antennas") < 0).all()),
+                all_above(dataset, (-apart, spread)),
                 f"equivalent over simulation, proposal: {_listed(excess)}",
             )
         )
     found.append(
         Claim(
             f"the equivalent is tight: within {100 * CLOSE:g} % at M = {antennas} (proposal)",
-            abs(last) <= CLOSE,
+            all_above(dataset, (CLOSE - abs(last), its_error)),
             f"{100 * last:+.1f} \u00b1 {100 * ERROR_BAR * its_error:.1f} % (95 %)",
         )
     )

@@ -28,6 +28,7 @@ from jaxmimo.plotting import (
 )
 from jaxmimo.studies import common, domains, wideband
 from jaxmimo.studies.study import Claim, Sampling, Study
+from jaxmimo.studies.verdicts import all_above, steps
 from jaxmimo.systems.wideband_mmwave import (
     WidebandMmwave,
     approximate_cyclic_prefix,
@@ -37,8 +38,6 @@ from jaxmimo.systems.wideband_mmwave import (
 )
 
 COMBINERS = ("MR", "MMSE")
-NOTABLE = 2.0
-"""Standard errors from which on a difference counts."""
 SEVERE = 0.1
 """Share of the SE that counts as a severe loss."""
 
@@ -268,28 +267,35 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
 def _delays_cost(dataset: xr.Dataset) -> Claim:
     none, longest = dataset.se.isel(prefix_length=0), dataset.se.isel(prefix_length=-1)
     length, subcarriers = int(longest.prefix_length), int(dataset.num_subcarriers)
-    lost = 1.0 - none / (longest * (1 + length / subcarriers))
+    kept = none / (longest * (1 + length / subcarriers))
+    lost = 1.0 - kept
+    errors = dataset.se_std_error
+    error = kept * np.hypot(
+        errors.isel(prefix_length=0) / none, errors.isel(prefix_length=-1) / longest
+    )
     return Claim(
         "Delays between APs cause severe interference without a prefix",
-        bool((lost > SEVERE).all()),
+        all_above(dataset, (lost - SEVERE, error)),
         f"no prefix loses {common.percent(lost)} ({', '.join(dataset.combiner.values)}, bandwidth "
         f"by bandwidth) of the SE that {length} samples give if their overhead is not counted",
     )
 
 
 def _antennas_are_negligible(dataset: xr.Dataset) -> Claim:
-    share = dataset.beyond_approximation / dataset.minimum_prefix_median
+    beyond, median = dataset.beyond_approximation, dataset.minimum_prefix_median
+    share = beyond / median
+    error = np.hypot(
+        dataset.beyond_approximation_std_error, 0.01 * dataset.minimum_prefix_median_std_error
+    )
     return Claim(
         "Delays between antennas are negligible against those between APs",
-        bool((share < 0.01).all()),
+        all_above(dataset, (0.01 * median - beyond, error)),
         f"they add {100 * float(share.max()):.2g} % of the median minimum prefix at most",
     )
 
 
 def _grows_with_aps(dataset: xr.Dataset) -> Claim:
     median, error = dataset.minimum_prefix_median, dataset.minimum_prefix_median_std_error
-    rises = median.diff("num_aps")
-    spread = np.hypot(error.isel(num_aps=slice(1, None)), error.isel(num_aps=slice(None, -1)))
     medians = "; ".join(
         f"{float(w):g} MHz: "
         + ", ".join(f"{float(m):.0f}" for m in median.sel(bandwidth_mhz=w).values)
@@ -297,18 +303,17 @@ def _grows_with_aps(dataset: xr.Dataset) -> Claim:
     )
     return Claim(
         "More APs need longer prefixes",
-        bool((rises.values > NOTABLE * np.asarray(spread)).all()),
+        all_above(dataset, steps(median, error, "num_aps")),
         f"median for L = {', '.join(map(str, dataset.num_aps.values))}: {medians} samples",
     )
 
 
 def _best_is_inside(part: xr.Dataset) -> Claim:
-    above = part.advantage / part.advantage_std_error
     lengths = part.se.idxmax("prefix_length")
     best = ", ".join(f"{int(lengths.sel(combiner=name))} ({name})" for name in part.combiner.values)
     return Claim(
         f"A prefix between none and the longest is best at {float(part.bandwidth_mhz):g} MHz",
-        bool((above > NOTABLE).all()),
+        all_above(part, (part.advantage, part.advantage_std_error)),
         f"best C = {best} samples of {int(part.prefix_length[-1])}, by "
         f"{float(part.advantage.min()):.2g} bit/s/Hz or more",
     )

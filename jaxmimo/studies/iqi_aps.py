@@ -23,6 +23,7 @@ from jaxmimo.plotting import (
 )
 from jaxmimo.studies import common, domains, iqi
 from jaxmimo.studies.study import Claim, Sampling, Study
+from jaxmimo.studies.verdicts import exactly
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI, asymptotic_se, se_model
 
 
@@ -155,30 +156,31 @@ def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 def claims(dataset: xr.Dataset) -> list[Claim]:
     """Judge the paper's claims by the closed form."""
-    agrees, evidence = iqi.simulation_agrees(dataset)
     closed, limit = dataset.sum_se_closed_form, dataset.sum_se_limit
     perfect = closed.sel(hardware="perfect", estimator="linear")
     impaired = closed.sel(hardware="impaired", estimator="linear")
     bound = limit.sel(hardware="impaired", estimator="linear")
     corrected = limit.sel(hardware="impaired", estimator="widely linear")
     return [
-        Claim("simulation and closed form agree", agrees, evidence),
+        iqi.simulation_agrees(dataset),
         Claim(
             "with perfect hardware the sum SE grows without bound",
-            bool((perfect.diff("num_aps") > 0).all())
-            and bool(np.isinf(limit.sel(hardware="perfect")).all()),
+            exactly(
+                (perfect.diff("num_aps") > 0).all()
+                and np.isinf(limit.sel(hardware="perfect")).all()
+            ),
             "every added AP helps, and the limit is infinite",
         ),
         Claim(
             "with imbalance the sum SE converges to a limit",
-            bool((impaired.diff("num_aps") > 0).all()) and bool((impaired < bound).all()),
+            exactly((impaired.diff("num_aps") > 0).all() and (impaired < bound).all()),
             f"limit {', '.join(f'{value:.1f}' for value in bound.values)} bit/s/Hz; at M = "
             f"{int(dataset.num_aps[-1])} "
             f"{common.percent(impaired.isel(num_aps=-1) / bound)} of it are reached",
         ),
         Claim(
             "beyond the paper: widely linear estimation removes that limit",
-            bool(np.isinf(corrected).all()),
+            exactly(np.isinf(corrected).all()),
             "the image of the user's own signal, which causes it, is gone",
         ),
     ]

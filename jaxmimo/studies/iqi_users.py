@@ -23,6 +23,7 @@ from jaxmimo.core.split import computed_once
 from jaxmimo.plotting import PALETTE, axis_label, curve_with_points, legend_beside, new_axes
 from jaxmimo.studies import common, domains, iqi
 from jaxmimo.studies.study import Claim, Sampling, Study
+from jaxmimo.studies.verdicts import exactly
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI, DownlinkMoments, moments_of_pilots
 from jaxmimo.transceiver.pilots import PilotSignal
 
@@ -234,7 +235,6 @@ def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 def claims(dataset: xr.Dataset) -> list[Claim]:
     """Judge the paper's claims by the closed form of the linear estimator."""
-    agrees, evidence = iqi.simulation_agrees(dataset)
     curves = dataset.sum_se_closed_form.sel(estimator="linear")
     best = [
         (int(n), curve.idxmax("num_users").item(), curve.num_users.values[[0, -1]])
@@ -243,15 +243,15 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     ]
     loss = 1 - curves.sel(hardware="impaired") / curves.sel(hardware="perfect")
     return [
-        Claim("simulation and closed form agree", agrees, evidence),
+        iqi.simulation_agrees(dataset),
         Claim(
             "the sum SE has a maximum over the number of users",
-            all(ends[0] < users < ends[1] for _, users, ends in best),
+            exactly(all(ends[0] < users < ends[1] for _, users, ends in best)),
             ", ".join(f"at K = {users:g} for N = {n}" for n, users, _ in best),
         ),
         Claim(
             "the relative loss by imbalance is mostly constant",
-            bool(loss.max() < 1.5 * loss.min()),
+            exactly(loss.max() < 1.5 * loss.min()),
             f"between {100 * float(loss.min()):.1f} and {100 * float(loss.max()):.1f} %",
         ),
     ]

@@ -1,8 +1,4 @@
-"""How the studies under Rician fading judge claims: by differences in standard errors.
-
-Points of one run share their draws, so that their errors are positively correlated; the root of
-the sum of squares, used here for a difference, is then larger than its true standard error.
-"""
+"""How the studies under Rician fading judge claims: by differences in standard errors."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -11,9 +7,7 @@ import numpy as np
 import xarray as xr
 
 from jaxmimo.studies.study import Claim
-
-NOTABLE = 2.0
-"""Standard errors from which on a difference counts."""
+from jaxmimo.studies.verdicts import all_above, unless_refuted
 
 PAPER_READING = {"propagation_phase": "off", "correlation_model": "uncorrelated"}
 WITH_PHASE = {**PAPER_READING, "propagation_phase": "on"}
@@ -38,23 +32,23 @@ def under_each_reading(
     for text, selection in readings.items():
         claim = judge(dataset.sel(selection))
         if claim is not None:
-            found.append(Claim(text or claim.text, claim.holds, claim.evidence))
+            found.append(Claim(text or claim.text, claim.margin, claim.evidence))
     return found
 
 
 def difference(
     dataset: xr.Dataset, name: str, left: dict, right: dict
 ) -> tuple[xr.DataArray, xr.DataArray]:
-    """Left minus right of a variable, and how many standard errors that is."""
+    """Left minus right of a variable, and its standard error as if the two were independent."""
     error = f"{name}_std_error"
     gap = dataset[name].sel(left, drop=True) - dataset[name].sel(right, drop=True)
     spread = np.hypot(dataset[error].sel(left, drop=True), dataset[error].sel(right, drop=True))
-    # Nothing random is left where the spread is 0: any difference counts.
-    return gap, gap / np.maximum(spread, 1e-6 * abs(dataset[name]).max())
+    # Nothing random is left where the spread is 0: any difference beyond rounding counts.
+    return gap, np.maximum(spread, 1e-6 * abs(dataset[name]).max())
 
 
 def change(dataset: xr.Dataset, name: str) -> tuple[xr.DataArray, xr.DataArray]:
-    """Change from the smallest to the largest Rician factor, and its standard errors."""
+    """Change from the smallest to the largest Rician factor, and its standard error."""
     first, last = ends(dataset)
     return difference(dataset, name, {KAPPA: last}, {KAPPA: first})
 
@@ -64,23 +58,26 @@ def ends(dataset: xr.Dataset) -> tuple[float, float]:
     return float(dataset[KAPPA].min()), float(dataset[KAPPA].max())
 
 
-def steps(dataset: xr.Dataset, name: str, dim: str) -> xr.DataArray:
-    """Differences of neighbours along `dim`, in standard errors."""
+def steps(dataset: xr.Dataset, name: str, dim: str) -> tuple[xr.DataArray, xr.DataArray]:
+    """Differences of neighbours along `dim`, with their standard errors."""
     values = dataset[dim].values
-    each = [difference(dataset, name, {dim: b}, {dim: a})[1] for a, b in pairwise(values)]
-    return xr.concat(each, dim)
+    each = [difference(dataset, name, {dim: b}, {dim: a}) for a, b in pairwise(values)]
+    gaps, errors = zip(*each, strict=True)
+    return xr.concat(gaps, dim), xr.concat(errors, dim)
 
 
-def grows(dataset: xr.Dataset, name: str) -> tuple[bool, str]:
-    """Whether every curve rises from end to end and falls nowhere, and by how much."""
+def grows(dataset: xr.Dataset, name: str) -> tuple[float, str]:
+    """The margin by which every curve rises from end to end and falls nowhere, and by how much."""
     first, last = ends(dataset)
-    rise = change(dataset, name)[1]
-    worst = min(float(steps(dataset, name, KAPPA).min()), 0.0)
+    rise, its_error = change(dataset, name)
+    step, error = steps(dataset, name, KAPPA)
+    worst = min(float((step / error).min()), 0.0)
     evidence = (
-        f"change from {first:g} to {last:g} dB: {span(rise)} standard errors; largest fall of a "
-        f"step: {abs(worst):.1f}"
+        f"change from {first:g} to {last:g} dB: {span(rise / its_error)} standard errors; largest "
+        f"fall of a step: {abs(worst):.1f}"
     )
-    return bool((rise > NOTABLE).all()) and worst > -NOTABLE, evidence
+    falls_nowhere = all_above(dataset, (step, error), or_equal=True)
+    return unless_refuted(all_above(dataset, (rise, its_error)), falls_nowhere), evidence
 
 
 def span(values: xr.DataArray) -> str:
@@ -90,9 +87,9 @@ def span(values: xr.DataArray) -> str:
 
 
 def listed(amounts: xr.DataArray, errors: xr.DataArray, dim: str, symbol: str) -> str:
-    """Differences along `dim` with their standard errors, such as `Q = 1: +0.78 (29)`."""
+    """Differences along `dim`, in brackets in standard errors, such as `Q = 1: +0.78 (29)`."""
     return ", ".join(
-        f"{symbol} = {amount[dim].item()}: {amount.item():+.2g} ({error.item():+.1f})"
+        f"{symbol} = {amount[dim].item()}: {amount.item():+.2g} ({(amount / error).item():+.1f})"
         for amount, error in zip(amounts, errors, strict=True)
     )
 

@@ -1,9 +1,9 @@
 """What Tominaga et al. claim about the SE against the Rician factor, and whether it holds."""
 
+import numpy as np
 import xarray as xr
 
 from jaxmimo.studies.rician_claims import (
-    NOTABLE,
     change,
     difference,
     ends,
@@ -11,9 +11,12 @@ from jaxmimo.studies.rician_claims import (
     under_each_reading,
 )
 from jaxmimo.studies.study import Claim
+from jaxmimo.studies.verdicts import all_above, any_above
 
 EQUAL = 0.01
 """Relative difference below which two schemes count as equal."""
+GAIN = 0.05
+"""Relative change from which on MR gains."""
 BEST = 4
 """Number of APs that the paper finds best at large Rician factors."""
 INVERTING = ["ZF", "MMSE"]
@@ -40,11 +43,12 @@ def _mr_gains_only_with_one_ap(reading: xr.Dataset) -> Claim | None:
     if not _sweeps(reading):
         return None
     amount, errors = change(reading.sel(combiner="MR"), "se")
-    gains = errors > NOTABLE
     first, last = ends(reading)
+    start = reading.se.sel(combiner="MR", rician_factor_db=first, drop=True)
+    sign = xr.where(amount.num_aps == 1, 1.0, -1.0)
     return Claim(
-        "MR gains from the Rician factor only with one AP",
-        bool((gains == (gains.num_aps == 1)).all()),
+        f"MR gains from the Rician factor, by {100 * GAIN:g} % or more, only with one AP",
+        all_above(reading, (sign * (amount - GAIN * start), errors)),
         f"change from {first:g} to {last:g} dB in bit/s/Hz (in standard errors): "
         f"{listed(amount, errors, 'num_aps', 'Q')}",
     )
@@ -57,14 +61,15 @@ def _mr_gathers(reading: xr.Dataset) -> Claim | None:
     first, last = ends(reading)
     small, large = (curves.sel(rician_factor_db=kappa) for kappa in (first, last))
     best_small, best_large = (int(each.se.idxmax("num_aps")) for each in (small, large))
-    ahead_of_one = float(difference(small, "se", {"num_aps": best_small}, {"num_aps": 1})[1])
+    gap, error = _leads(small, 1)
+    ahead_of_one = float((-gap / error).max())
     lead = _lead(large, 1)
     return Claim(
         "the best number of APs for MR moves from many to one",
-        best_small > 1 and ahead_of_one > NOTABLE and lead > NOTABLE,
-        f"at {first:g} dB Q = {best_small} is best, {ahead_of_one:.1f} standard errors above "
-        f"Q = 1; at {last:g} dB Q = {best_large} is best, and Q = 1 is {lead:+.1f} from the best "
-        "other",
+        min(any_above(reading, (-gap, error)), all_above(reading, _leads(large, 1))),
+        f"at {first:g} dB Q = {best_small} is best, some Q {ahead_of_one:.1f} standard errors "
+        f"above Q = 1; at {last:g} dB Q = {best_large} is best, and Q = 1 is {lead:+.1f} from the "
+        "best other",
     )
 
 
@@ -74,12 +79,12 @@ def _inverting_loses(reading: xr.Dataset) -> Claim | None:
     inverting = _inverting(reading)
     amount, errors = change(reading.sel(combiner=inverting), "se")
     first, last = ends(reading)
-    worst = errors.argmax("combiner")  # the scheme that loses less
+    worst = (amount / errors).argmax("combiner")  # the scheme that loses less
     each = listed(amount.isel(combiner=worst), errors.isel(combiner=worst), "num_aps", "Q")
     return Claim(
         f"{' and '.join(inverting)} {'lose' if len(inverting) > 1 else 'loses'} with the Rician "
         "factor for every number of APs",
-        bool((errors < -NOTABLE).all()),
+        all_above(reading, (-amount, errors)),
         f"change from {first:g} to {last:g} dB in bit/s/Hz (in standard errors), of the one that "
         f"loses less: {each}",
     )
@@ -91,7 +96,8 @@ def _few_aps_are_best(reading: xr.Dataset) -> Claim | None:
         return None
     inverting = _inverting(reading)
     points = reading.sel(rician_factor_db=last, combiner=inverting)
-    leads = [_lead(points.sel(combiner=combiner), BEST) for combiner in inverting]
+    of_each = [points.sel(combiner=combiner) for combiner in inverting]
+    leads = [_lead(each, BEST) for each in of_each]
     ahead = " and ".join(f"{lead:+.1f}" for lead in leads)
     best = ", ".join(
         f"{combiner}: Q = {int(points.se.sel(combiner=combiner).idxmax('num_aps'))}"
@@ -99,7 +105,7 @@ def _few_aps_are_best(reading: xr.Dataset) -> Claim | None:
     )
     return Claim(
         f"at a large Rician factor Q = {BEST} is best for {' and '.join(inverting)}",
-        min(leads) > NOTABLE,
+        all_above(reading, *(_leads(each, BEST) for each in of_each)),
         f"best at {last:g} dB is {best}; Q = {BEST} is {ahead} standard errors from the best other",
     )
 
@@ -113,12 +119,14 @@ def _equal(reading: xr.Dataset) -> Claim | None:
 def equality(reading: xr.Dataset, where: str) -> Claim:
     """Whether ZF and MMSE are as good as equal at every point."""
     zf = reading.se.sel(combiner="ZF", drop=True)
-    gap = reading.se.sel(combiner="MMSE", drop=True) - zf
+    gap, error = difference(reading, "se", {"combiner": "MMSE"}, {"combiner": "ZF"})
+    if "mmse_gain_std_error" in reading:
+        error = reading.mmse_gain_std_error
     relative = abs(gap) / zf
     worst = relative.isel(relative.argmax(...))
     return Claim(
         f"ZF and MMSE are equal for {where}",
-        float(worst) < EQUAL,
+        all_above(reading, (EQUAL * zf - abs(gap), error)),
         f"MMSE - ZF = {span_of(gap)} bit/s/Hz; largest {100 * float(worst):.2g} %, for Q = "
         f"{int(worst.num_aps)} at {float(worst.rician_factor_db):g} dB",
     )
@@ -131,6 +139,13 @@ def span_of(gap: xr.DataArray) -> str:
 
 def _lead(points: xr.Dataset, aps: int) -> float:
     """Standard errors by which a number of APs leads the best other; negative if it does not."""
+    gap, error = _leads(points, aps)
+    best_other = int(gap.argmin())
+    return float(gap[best_other] / error[best_other])
+
+
+def _leads(points: xr.Dataset, aps: int) -> tuple[xr.DataArray, xr.DataArray]:
+    """SE by which a number of APs leads each other one, with standard errors."""
     others = points.drop_sel(num_aps=aps)
-    best_other = int(others.se.idxmax("num_aps"))
-    return float(difference(points, "se", {"num_aps": aps}, {"num_aps": best_other})[1])
+    error = np.hypot(points.se_std_error.sel(num_aps=aps, drop=True), others.se_std_error)
+    return points.se.sel(num_aps=aps, drop=True) - others.se, error

@@ -14,6 +14,7 @@ from jaxmimo.simulation.monte_carlo import identity
 from jaxmimo.studies import common, rician, rician_claims, rician_picture
 from jaxmimo.studies.rician_se_claims import equality, span_of
 from jaxmimo.studies.study import Claim, Sampling, Study
+from jaxmimo.studies.verdicts import all_above
 from jaxmimo.systems.distributed_rician import se_sample
 
 COMBINERS = ("ZF", "MMSE")
@@ -136,7 +137,7 @@ def _mmse_is_above(reading: xr.Dataset) -> Claim:
     least = errors.isel(errors.argmin(...))
     return Claim(
         f"MMSE is above ZF for K = M = {int(reading.num_users)}",
-        bool((errors > rician_claims.NOTABLE).all()),
+        all_above(reading, (reading.mmse_gain, reading.mmse_gain_std_error)),
         f"MMSE - ZF = {span_of(reading.mmse_gain)} bit/s/Hz, {float(least):.1f} standard errors of "
         f"the difference or more; least for Q = {int(least.num_aps)} at "
         f"{float(least.rician_factor_db):g} dB",

@@ -1,8 +1,9 @@
 """What a study is: the sweep, the picture and the claims of one published figure."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from jaxmimo.simulation.checkpoint import Checkpoint
+from jaxmimo.simulation.results import as_json
 from jaxmimo.studies import domains
 
 
@@ -60,13 +62,28 @@ class Parameters:
         return 1
 
 
+CERTAIN = 3.0
+"""Margin from which on a statement counts as borne out or as refuted, in standard errors of a
+normal law: chance alone reaches it once in 740 comparisons, while all studies together make a few
+hundred."""
+
+
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the paper, and whether the result bears it out."""
+    """A statement of the paper, and how well the result bears it out."""
 
     text: str
-    holds: bool
+    margin: float
+    """Standard errors by which the statement is true, as `verdicts` counts them: negative where it
+    is false, infinite for what is exact."""
     evidence: str
+
+    @property
+    def verdict(self) -> Literal["holds", "undecided", "does not hold"]:
+        """What the margin says: by less than `CERTAIN` nothing is decided, either way."""
+        if self.margin > CERTAIN:
+            return "holds"
+        return "does not hold" if self.margin < -CERTAIN else "undecided"
 
 
 @dataclass(frozen=True)
@@ -92,3 +109,9 @@ class Study:
         """Everything there is to draw, by the names of files that begin with `stem`."""
         extra = {} if self.convergence is None else {f"{stem}-convergence": self.convergence}
         return {stem: self.plot, **extra}
+
+    def changed(self, dataset: xr.Dataset) -> dict[str, tuple[Any, Any]]:
+        """Parameters of a result that are not the defaults, with both values."""
+        used, usual = map(json.loads, (dataset.attrs["parameters"], as_json(self.parameters())))
+        names = [name for name in usual if name in used and used[name] != usual[name]]
+        return {name: (used[name], usual[name]) for name in names}

@@ -4,6 +4,7 @@ What is tuned is the equivalent. Simulated gains of single drops err by 0.26 bit
 realizations, so some drops are below 2D-FQUG; with 1024 they are by 0.06 bit/s/Hz at most.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -23,6 +24,7 @@ from jaxmimo.plotting import ERROR_BAR, MARKERS, PALETTE, axis_label, legend_bes
 from jaxmimo.simulation.monte_carlo import identity
 from jaxmimo.studies import beams, common, convergence, domains
 from jaxmimo.studies.study import Claim, Sampling, Study
+from jaxmimo.studies.verdicts import all_above, exactly
 from jaxmimo.systems.beamforming_3d import (
     Beamforming3D,
     Cell,
@@ -39,8 +41,6 @@ START, GREEDY, ANNEALED, TUNED = "2D-FQUG", "greedy moves", "annealed", "tuned"
 START_SPLIT, GREEDY_SPLIT = f"{START}, best split", f"{GREEDY}, best split"
 GROUPINGS = (START, GREEDY, ANNEALED, TUNED, START_SPLIT, GREEDY_SPLIT)
 SEARCHES = (GREEDY, "annealing", f"{GREEDY} after annealing")
-NOTABLE = 2.0
-"""Standard errors from which on a difference counts."""
 LITTLE = 0.1
 """Share of the gain that the gradient may add to greedy moves for these to have nearly all."""
 _ROUNDS = 5
@@ -236,25 +236,25 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
         Claim(
             f"tuned groups are at least as good as those of {START} in every drop, by the "
             "equivalent that is tuned",
-            bool(tuned.kept_equivalent == 1.0),
+            exactly(tuned.kept_equivalent == 1.0),
             f"in {common.percent(tuned.kept_equivalent)} of {dataset.realizations} drops; "
             f"simulated, in {common.percent(tuned.kept)}{_how_far_below(tuned)}",
         ),
         Claim(
             "on average they are better, in simulations of fading that tuning has not seen",
-            _is_notable(tuned, "gain"),
+            all_above(dataset, _difference(tuned, "gain")),
             f"simulated {_value(tuned, 'gain')}; by the equivalent "
             f"{_value(tuned, 'gain_equivalent')}",
         ),
         Claim(
             f"{GREEDY} alone find nearly all of it",
-            bool(tuned.lead_equivalent <= LITTLE * tuned.gain_equivalent),
+            all_above(dataset, _little(tuned)),
             f"what the gradient adds, simulated {_value(tuned, 'lead')}; by the equivalent "
             f"{_value(tuned, 'lead_equivalent')}",
         ),
         Claim(
             f"annealed shares alone, without moves, are better than {START}, too",
-            _is_notable(annealed, "gain"),
+            all_above(dataset, _difference(annealed, "gain")),
             f"simulated {_value(annealed, 'gain')}, over {GREEDY} {_value(annealed, 'lead')}; in "
             f"{common.percent(annealed.kept_equivalent)} of the drops not worse, by the equivalent",
         ),
@@ -267,7 +267,7 @@ def _claim_of_splits(dataset: xr.Dataset) -> Claim:
     rates = ", ".join(f"{rate:.1f}" for rate in dataset.split_sum_rate.values)
     return Claim(
         "the split of the beams that suits a drop best adds more",
-        _is_notable(best, "lead"),
+        all_above(dataset, _difference(best, "lead")),
         f"over {GREEDY} with {dataset.split.values[0]}, simulated {_value(best, 'lead')}; over "
         f"{START} {_value(best, 'gain')}. {', '.join(dataset.split.values)} are best in "
         f"{common.percent(dataset.split_chosen)} of the drops; the mean over all drops of each is "
@@ -281,8 +281,16 @@ def _how_far_below(one: xr.Dataset) -> str:
     return f", and the others are lower by {mean:.2f} bit/s/Hz on average" if others else ""
 
 
-def _is_notable(one: xr.Dataset, name: str) -> bool:
-    return bool(one[name] > NOTABLE * one[f"{name}_std_error"])
+def _difference(one: xr.Dataset, name: str) -> tuple[float, float]:
+    return float(one[name]), float(one[f"{name}_std_error"])
+
+
+def _little(one: xr.Dataset) -> tuple[float, float]:
+    """How much less than a little of the gain the lead is."""
+    (lead, its_error), (gain, error) = (
+        _difference(one, f"{name}_equivalent") for name in ("lead", "gain")
+    )
+    return LITTLE * gain - lead, math.hypot(its_error, LITTLE * error)
 
 
 def _value(one: xr.Dataset, name: str) -> str:

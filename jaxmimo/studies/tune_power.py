@@ -33,8 +33,6 @@ from jaxmimo.studies import common, convergence
 from jaxmimo.studies.study import Sampling
 from jaxmimo.tuning import proportional_fairness, sum_se
 
-NOTABLE = 2.0
-"""Standard errors from which on a difference counts."""
 MAX_MIN, FAIR, SUM = "max-min", "proportional fairness", "sum SE"
 OWN_MEASURE = {MAX_MIN: "min_se", FAIR: "geometric_mean_se", SUM: "sum_se"}
 """What each allocation maximizes."""
@@ -190,11 +188,6 @@ def gain_of(dataset: xr.Dataset, allocation: str, measure: str) -> tuple[float, 
     """A gain over the first allocation, for one case, with its standard error."""
     one = dataset.sel(allocation=allocation)
     return float(one[f"{measure}_gain"]), float(one[f"{measure}_gain_std_error"])
-
-
-def is_notable(gain: float, error: float) -> bool:
-    """Whether a gain is above zero beyond chance."""
-    return gain > NOTABLE * error
 
 
 def listed(gains: Mapping[str, tuple[float, float]]) -> str:

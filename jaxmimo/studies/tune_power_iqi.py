@@ -18,6 +18,7 @@ from jaxmimo.core.units import from_db, noise_power
 from jaxmimo.studies import convergence, domains, iqi, tune_power
 from jaxmimo.studies.study import Claim, Parameters, Sampling, Study
 from jaxmimo.studies.tune_power import FAIR, MAX_MIN, OWN_MEASURE, SUM
+from jaxmimo.studies.verdicts import all_above, exactly
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI
 from jaxmimo.transceiver.hardware import IQImbalance
 from jaxmimo.tuning import (
@@ -233,28 +234,28 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
     return [
         Claim(
             f"each allocation beats the {EQUAL} by its own measure",
-            all(tune_power.is_notable(*gain) for gain in with_perfect.values()),
+            all_above(dataset, *with_perfect.values()),
             tune_power.listed(with_perfect),
         ),
         Claim(
             f"and is not below the {EQUAL} or {FRACTIONAL} in any network",
-            all(share == 1.0 for share in shares.values()),
+            exactly(all(share == 1.0 for share in shares.values())),
             f"in {', '.join(f'{100 * share:.1f} % ({name})' for name, share in shares.items())} "
             f"of {dataset.realizations} networks",
         ),
         Claim(
             "powers tuned for perfect hardware gain with impaired hardware, too",
-            all(tune_power.is_notable(*gain) for gain in with_impaired.values()),
+            all_above(dataset, *with_impaired.values()),
             tune_power.listed(with_impaired),
         ),
         Claim(
             "tuning for the impaired hardware itself adds little",
-            all(again[name][0] <= LITTLE * with_impaired[name][0] for name in again),
+            all_above(dataset, *(_little(again[name], with_impaired[name]) for name in again)),
             tune_power.listed(again),
         ),
         Claim(
             "every search ends by its certificate: little is left to gain, to first order",
-            bool((dataset.certified == 1.0).all()),
+            exactly((dataset.certified == 1.0).all()),
             ", ".join(
                 f"{name}: {100 * share:.0f} % in {steps:.0f} steps"
                 for name, share, steps in zip(
@@ -266,6 +267,11 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
             ),
         ),
     ]
+
+
+def _little(more: tuple[float, float], gain: tuple[float, float]) -> tuple[float, float]:
+    """How much less than a little of a gain something adds, with the standard error."""
+    return LITTLE * gain[0] - more[0], math.hypot(more[1], LITTLE * gain[1])
 
 
 STUDY = Study(

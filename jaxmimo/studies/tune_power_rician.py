@@ -4,6 +4,7 @@ Powers for maximum ratio come from its closed form; powers for MMSE combining, w
 stochastic gradients. MMSE combining is simulated on fading that no search has seen.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from jaxmimo.studies import convergence, domains, rician, tune_power
 from jaxmimo.studies.rician_se import se_levels
 from jaxmimo.studies.study import Claim, Parameters, Sampling, Study
 from jaxmimo.studies.tune_power import FAIR, MAX_MIN, OWN_MEASURE, SUM
+from jaxmimo.studies.verdicts import all_above, exactly
 from jaxmimo.systems.distributed_rician import (
     DistributedRician,
     MaximumRatioDrop,
@@ -236,33 +238,35 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
         for name, measure in ((MAX_MIN_MMSE, "min_se"), (FAIR_MMSE, "geometric_mean_se"))
     }
     borrowed = {name: tune_power.gain_of(mmse, name, OWN_MEASURE[name]) for name in names}
-    fair = float(mmse.geometric_mean_se.sel(allocation=FULL))
+    full = mmse.sel(allocation=FULL)
+    fair, its_error = (float(full[f"geometric_mean_se{suffix}"]) for suffix in ("", "_std_error"))
+    error = math.hypot(of_mmse[FAIR_MMSE][1], LITTLE * its_error)
     return [
         Claim(
             f"with MR each allocation beats {FULL} by its own measure",
-            all(tune_power.is_notable(*gain) for gain in of_mr.values()),
+            all_above(dataset, *of_mr.values()),
             tune_power.listed(of_mr),
         ),
         Claim(
             f"and is not below {FULL} or {FRACTIONAL} in any drop",
-            all(share == 1.0 for share in shares.values()),
+            exactly(all(share == 1.0 for share in shares.values())),
             f"in {', '.join(f'{100 * share:.1f} % ({name})' for name, share in shares.items())} "
             f"of {dataset.realizations} drops",
         ),
         Claim(
             f"max-min powers tuned by draws beat {FULL} with MMSE, on fading they have not seen",
-            tune_power.is_notable(*of_mmse[MAX_MIN_MMSE]),
+            all_above(dataset, of_mmse[MAX_MIN_MMSE]),
             f"{tune_power.listed({MAX_MIN_MMSE: of_mmse[MAX_MIN_MMSE]})}; "
             f"{100 * float(dataset.settled):.0f} % of the searches came to rest",
         ),
         Claim(
             f"for proportional fairness with MMSE {FULL} is enough",
-            of_mmse[FAIR_MMSE][0] <= LITTLE * fair,
+            all_above(dataset, (LITTLE * fair - of_mmse[FAIR_MMSE][0], error)),
             f"{tune_power.listed({FAIR_MMSE: of_mmse[FAIR_MMSE]})} at {fair:.2f} bit/s/Hz",
         ),
         Claim(
             f"powers tuned for MR are worse than {FULL} with MMSE",
-            all(tune_power.is_notable(-gain, error) for gain, error in borrowed.values()),
+            all_above(dataset, *((-gain, error) for gain, error in borrowed.values())),
             tune_power.listed(borrowed),
         ),
     ]

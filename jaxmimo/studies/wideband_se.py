@@ -23,10 +23,9 @@ from jaxmimo.plotting import (
 )
 from jaxmimo.studies import common, wideband
 from jaxmimo.studies.study import Claim, Sampling, Study
+from jaxmimo.studies.verdicts import all_above, steps
 from jaxmimo.systems.wideband_mmwave import se_sample
 
-NOTABLE = 2.0
-"""Standard errors from which on a difference counts."""
 NEGLIGIBLE = 0.01
 """Share of the SE that counts as nothing."""
 
@@ -161,7 +160,7 @@ def _negligible_within_small_arrays(dataset: xr.Dataset) -> Claim:
     least = dataset.isel(ap_antennas=0, bandwidth_mhz=0).sel(design="without squint")
     return Claim(
         "Delays within an array are negligible if the band is narrow and antennas are few",
-        bool((least.price < NEGLIGIBLE).all()),
+        all_above(dataset, (NEGLIGIBLE - least.price, least.price_std_error)),
         f"M = {int(least.ap_antennas)}, {float(least.bandwidth_mhz):g} MHz: without squint loses "
         + _by_combiner(least.price),
     )
@@ -171,11 +170,9 @@ def _grows(dataset: xr.Dataset, along: str, name: str) -> Claim:
     part = dataset.sel(design="without squint")
     other = "ap_antennas" if along == "bandwidth_mhz" else "bandwidth_mhz"
     worst = part.isel({other: -1})
-    rises, errors = worst.price.diff(along), worst.price_std_error
-    spread = np.hypot(errors.isel({along: slice(1, None)}), errors.isel({along: slice(None, -1)}))
     return Claim(
         f"The effect within an array grows with the {name}",
-        bool((rises.values > NOTABLE * np.asarray(spread)).all()),
+        all_above(dataset, steps(worst.price, worst.price_std_error, along)),
         "; ".join(
             f"{float(value):g}: loses {_by_combiner(worst.price.sel({along: value}))}"
             for value in worst[along]
@@ -186,10 +183,13 @@ def _grows(dataset: xr.Dataset, along: str, name: str) -> Claim:
 def _delays_of_aps_matter_more(dataset: xr.Dataset) -> Claim:
     price = dataset.price
     more = price.sel(design="at carrier") - price.sel(design="without squint")
+    error = np.hypot(
+        *(dataset.price_std_error.sel(design=name) for name in ("at carrier", "without squint"))
+    )
     smallest = dataset.isel(ap_antennas=0, bandwidth_mhz=0).sel(design="at carrier")
     return Claim(
         "Delays between APs matter far more than those within an array",
-        bool((more > 0).all()),
+        all_above(dataset, (more, error)),
         f"at carrier loses {_by_combiner(smallest.price)} even at M = {int(smallest.ap_antennas)}, "
         f"{float(smallest.bandwidth_mhz):g} MHz; at least {100 * float(more.min()):.0f} % of the "
         "SE more than without squint everywhere",

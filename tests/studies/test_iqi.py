@@ -30,7 +30,7 @@ def result(request):
 def test_all_claims_hold(result):
     study, dataset = result
     for claim in study.claims(dataset):
-        assert claim.holds, f"{claim.text}: {claim.evidence}"
+        assert claim.verdict == "holds", f"{claim.text}: {claim.evidence}"
         assert claim.evidence
 
 

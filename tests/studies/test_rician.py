@@ -28,18 +28,18 @@ SMALL = {
 }
 DROPS = 96
 PHASE, SCATTERING = "the same with the propagation phase", "the same with local scattering"
-HOLDS = {
-    "rician-correlation": [True, True, True, True, True],
-    "rician-condition": [True, False, True, True],
+VERDICTS = {
+    "rician-correlation": ["holds", "holds", "holds", "holds", "holds"],
+    "rician-condition": ["holds", "does not hold", "holds", "holds"],
     # None: too close to call with few drops.
     "rician-se": [
-        *(True, None, True),  # MR gains only with one AP
-        *(True, True, True),  # its best number of APs moves to one
-        *(True, False, True),  # ZF and MMSE lose
-        *(True, False, True),  # Q = 4 is best
-        *(True, True, None),  # ZF and MMSE are equal
+        *("holds", None, "holds"),  # MR gains only with one AP
+        *("holds", "holds", "holds"),  # its best number of APs moves to one
+        *("holds", "does not hold", "holds"),  # ZF and MMSE lose
+        *("holds", "does not hold", "holds"),  # Q = 4 is best
+        *("holds", "holds", None),  # ZF and MMSE are equal
     ],
-    "rician-zf-mmse": [True, True, None, True, None, True],
+    "rician-zf-mmse": ["holds", "holds", None, "holds", None, "holds"],
 }
 """Verdicts in the order of the claims; those on other readings than the paper's follow its own."""
 
@@ -62,9 +62,9 @@ def result(request, results):
 def test_claims_are_judged_as_they_are_known_to_be(result):
     study, dataset = result
     claims = study.claims(dataset)
-    assert len(claims) == len(HOLDS[study.name])
-    for claim, holds in zip(claims, HOLDS[study.name], strict=True):
-        assert holds is None or claim.holds == holds, f"{claim.text}: {claim.evidence}"
+    assert len(claims) == len(VERDICTS[study.name])
+    for claim, verdict in zip(claims, VERDICTS[study.name], strict=True):
+        assert verdict is None or claim.verdict == verdict, f"{claim.text}: {claim.evidence}"
         assert claim.evidence
     assert claims[0].text != claims[1].text in (PHASE, SCATTERING)
 

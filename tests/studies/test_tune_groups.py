@@ -116,8 +116,8 @@ def test_claims_hold_for_a_small_cell():
     """But for the one on simulations, which takes more drops."""
     dataset = STUDY.run(SMALL, Sampling(key=KEY, realizations=32))
     claims = STUDY.claims(dataset)
-    assert claims[0].holds
-    assert claims[2].holds
+    assert claims[0].verdict == "holds"
+    assert claims[2].verdict != "does not hold"
     assert len(claims) == 5
 
 
@@ -133,7 +133,7 @@ def test_one_split_has_no_claim_of_the_others():
 
 
 def made_up(*, kept=1.0, gain=2.0, lead=0.1, annealed=1.0, best=1.0):
-    """Result with errors of 0.1 bit/s/Hz."""
+    """Result with errors of 0.01 bit/s/Hz."""
     values = {
         "sum_rate": [90.0] * 6,
         "gain": [0.0, gain, annealed, gain, 1.0, 3.0],
@@ -142,7 +142,7 @@ def made_up(*, kept=1.0, gain=2.0, lead=0.1, annealed=1.0, best=1.0):
         "below": [0.0, 0.0, 0.0, 0.1 * (1 - kept), 0.0, 0.0],
     }
     variables = {
-        f"{name}{suffix}{error}": ("grouping", 0.1 * np.ones(6) if error else each)
+        f"{name}{suffix}{error}": ("grouping", 0.01 * np.ones(6) if error else each)
         for suffix in ("", "_equivalent")
         for name, each in values.items()
         if (name, suffix) != ("below", "_equivalent")
@@ -152,7 +152,7 @@ def made_up(*, kept=1.0, gain=2.0, lead=0.1, annealed=1.0, best=1.0):
     variables = {name: ((dim,), each) for name, (dim, each) in variables.items()}
     labels = {"grouping": GROUPINGS, "split": ["8 x 4", "5 x 6"]}
     dataset = common.make_dataset(labels, variables, tune_groups._ATTRIBUTES)
-    return dataset.assign_attrs(realizations=10)
+    return dataset.assign_attrs(realizations=64)
 
 
 @pytest.mark.parametrize(
@@ -161,15 +161,15 @@ def made_up(*, kept=1.0, gain=2.0, lead=0.1, annealed=1.0, best=1.0):
         ({}, []),
         ({"kept": 0.9}, [0]),
         ({"gain": -2.0, "lead": -0.3}, [1]),
-        ({"gain": 0.0, "lead": 0.0}, [1]),
+        ({"gain": 0.0, "lead": 0.0}, [1, 2]),
         ({"lead": 1.0}, [2]),
-        ({"annealed": 0.1}, [3]),
-        ({"best": 0.1}, [4]),
+        ({"annealed": 0.01}, [3]),
+        ({"best": 0.01}, [4]),
     ],
 )
 def test_claims(change, fails):
     claims = STUDY.claims(made_up(**change))
-    assert [i for i, claim in enumerate(claims) if not claim.holds] == fails
+    assert [i for i, claim in enumerate(claims) if claim.verdict != "holds"] == fails
     assert len(claims) == 5
 
 

@@ -46,7 +46,7 @@ def test_all_claims_hold(result):
     claims = study.claims(dataset)
     assert len(claims) == CLAIMS[study.name]
     for claim in claims:
-        assert claim.holds, f"{claim.text}: {claim.evidence}"
+        assert claim.verdict == "holds", f"{claim.text}: {claim.evidence}"
         assert claim.evidence
 
 
@@ -100,7 +100,7 @@ def test_a_wrong_closed_form_does_not_pass(results):
         ("wideband-correlation", "frequency_correlation_closed_form"),
     ):
         wrong = results[name].assign({variable: 0.9 * results[name][variable]})
-        assert not STUDIES[name].claims(wrong)[-1].holds
+        assert STUDIES[name].claims(wrong)[-1].verdict == "does not hold"
 
 
 def test_other_parameters_have_other_claims():
@@ -110,10 +110,10 @@ def test_other_parameters_have_other_claims():
     )
     dataset = study.run(parameters, Sampling(jax.random.key(2), 64))
     edge, shift, agreement = study.claims(dataset)
-    assert edge.holds
+    assert edge.verdict == "holds"
     assert "the more antennas" in edge.text
-    assert shift.holds
-    assert agreement.holds
+    assert shift.verdict == "holds"
+    assert agreement.verdict == "holds"
     assert dataset.half_power_bandwidth[0] == np.inf
     study.plot(dataset)
 
