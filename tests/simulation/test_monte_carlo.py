@@ -283,7 +283,7 @@ def test_traces_once_a_call_and_compiles_whatever_the_realizations_are_few(batch
 
     def sample(key):
         traces.append(key)
-        return power(key)
+        return power(key) * (1.25 + (batch_size or 0))  # a program that no other test has made
 
     def noted(*args):
         programs.append(args)
