@@ -129,7 +129,7 @@ def draw_paths(
     direct, scattered = rician_amplitudes(jnp.where(los, from_db(k_factor_db), 0.0))
     ray = scattered * amplitude(powers / num_rays)[:, None]
     cosine, sine = cos_sin(shares[2:].T)
-    late = jnp.where(powers[:, None] > 0, late, 0.0)
+    late = jnp.where(powers[:, None] == 0, 0.0, late)
     return (
         _with_direct(direct + 0j, lax.complex(ray * cosine, ray * sine)),
         _with_direct(los_angle, angles),
@@ -169,7 +169,7 @@ def _angles(
     logs = log_powers.at[0].set(jnp.where(los, with_direct, log_powers[0]))
     below = jnp.max(logs) - logs
     # Clusters without power are put at the edge of those that have some.
-    below = jnp.where(jnp.isfinite(below), below, -_WEAKEST)
+    below = jnp.where(jnp.isinf(below), -_WEAKEST, below)
     scaling = _select(los, LOS.angle_scaling, NLOS.angle_scaling)
     scaling = scaling * jnp.where(los, _angle_polynomial(k_factor_db), 1.0)
     away = 2.0 / (1.4 * scaling) * amplitude(below)

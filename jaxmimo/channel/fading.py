@@ -28,11 +28,11 @@ def rician_amplitudes(
         Tominaga et al., eq. (1).
     """
     kappa = jnp.asarray(rician_factor, jnp.result_type(float))
-    strong, present = kappa > 1, kappa > 0
+    strong, absent = kappa > 1, kappa == 0
     # Each form gets arguments it is exact for, lest the gradient of the other one spoil it.
     over = jnp.where(strong, kappa, 1.0)
-    under = jnp.where(present & ~strong, kappa, 1.0)
-    weak_los = jnp.where(present, jnp.sqrt(under / (1.0 + under)), 0.0)
+    under = jnp.where(absent | strong, 1.0, kappa)
+    weak_los = jnp.where(absent, 0.0, jnp.sqrt(under / (1.0 + under)))
     los = jnp.where(strong, 1.0 / jnp.sqrt(1.0 + 1.0 / over), weak_los)
     return los, 1.0 / jnp.sqrt(1.0 + kappa)
 

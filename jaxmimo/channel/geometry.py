@@ -101,8 +101,8 @@ def distance_3d(
     """
     offset = _offsets(ap_positions, user_positions)
     squared = jnp.sum(offset**2, axis=-1) + jnp.asarray(height_difference) ** 2
-    apart = _is_normal(squared)
-    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1.0)), 0.0)
+    meet = _is_tiny(squared)
+    return jnp.where(meet, 0.0, jnp.sqrt(jnp.where(meet, 1.0, squared)))
 
 
 def azimuth(
@@ -119,9 +119,9 @@ def azimuth(
         user_positions: Positions of the users [m].
     """
     offset = _offsets(ap_positions, user_positions)
-    apart = _is_normal(jnp.sum(offset**2, axis=-1))
-    dx = jnp.where(apart, offset[..., 0], 1.0)
-    dy = jnp.where(apart, offset[..., 1], 0.0)
+    under = _is_tiny(jnp.sum(offset**2, axis=-1))
+    dx = jnp.where(under, 1.0, offset[..., 0])
+    dy = jnp.where(under, 0.0, offset[..., 1])
     return jnp.arctan2(dy, dx)
 
 
@@ -131,6 +131,6 @@ def _offsets(
     return user_positions[None, :, :] - ap_positions[:, None, :]
 
 
-def _is_normal(squared: Float[Array, "aps users"]) -> Array:
-    """Whether a squared distance is so far from underflow that gradients can divide by it."""
-    return squared >= jnp.finfo(squared.dtype).tiny
+def _is_tiny(squared: Float[Array, "aps users"]) -> Array:
+    """Whether a squared distance is so near underflow that gradients cannot divide by it."""
+    return squared < jnp.finfo(squared.dtype).tiny

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 
 from jaxmimo.core.checks import is_traced, require
 from jaxmimo.core.eigenvectors import scaled_eigenvectors
+from jaxmimo.core.guards import reciprocal_root
 
 RankRule = Callable[[Float[Array, " n"]], Bool[Array, " n"]]
 """Which eigenvalues, in descending order, count as a channel's: a mask that keeps the first ones.
@@ -72,7 +73,7 @@ def karhunen_loeve(covariance: Float[Array, "n n"], rank: int | None = None) -> 
     # The sign that makes the largest entry positive, so that devices and precisions agree.
     largest = jnp.argmax(jnp.abs(factor), axis=0, keepdims=True)
     factor = factor * jnp.sign(jnp.take_along_axis(factor, largest, axis=0))
-    return Expansion(factor * jnp.sqrt(_inverse_where(values > 0, values))[None], values, factor)
+    return Expansion(factor * reciprocal_root(values)[None], values, factor)
 
 
 @karhunen_loeve.defjvp

@@ -287,7 +287,9 @@ def channel_taps(
     places = jnp.round(delay_samples)[..., None]
     taps = jnp.arange(num_taps, dtype=places.dtype)
     taps = taps.reshape((1,) * (places.ndim - 1) + (num_taps,))
-    return jnp.sum(jnp.where(places == taps, gains[..., None], 0.0), axis=-2)
+    # Zero times the place is NaN where there is no such place, and no tap would get the path.
+    elsewhere = 0.0 * places
+    return jnp.sum(jnp.where(places == taps, gains[..., None], elsewhere), axis=-2)
 
 
 def check_band(

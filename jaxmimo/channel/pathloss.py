@@ -7,6 +7,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float
 
 from jaxmimo.core.checks import is_traced, real_array, require
+from jaxmimo.core.guards import not_negative
 
 SPEED_OF_LIGHT = 299_792_458.0
 """[m/s]"""
@@ -43,7 +44,8 @@ def log_distance_gain(
         eqs. (18)-(19), in decibels there.
     """
     friis = (wavelength(carrier_hz) / (4 * np.pi * reference_distance)) ** 2
-    return friis * jnp.maximum(distance / reference_distance, 1.0) ** -jnp.asarray(exponent)
+    relative = jnp.maximum(not_negative(distance) / reference_distance, 1.0)
+    return friis * relative ** -jnp.asarray(exponent)
 
 
 def distance_power_law(
@@ -125,7 +127,11 @@ def umi_street_canyon(
     ap_height = _above("ap_height", ap_height, _ENVIRONMENT_HEIGHT, "m")
     ue_height = _above("ue_height", ue_height, _ENVIRONMENT_HEIGHT, "m")
     distance, carrier, ap, ue, in_sight = jnp.broadcast_arrays(
-        jnp.maximum(distance_2d, _NEAREST), carrier_frequency, ap_height, ue_height, _boolean(los)
+        jnp.maximum(not_negative(distance_2d), _NEAREST),
+        carrier_frequency,
+        ap_height,
+        ue_height,
+        _boolean(los),
     )
     climb = (ap - ue) ** 2
     lg_distance = 0.5 * jnp.log10(distance**2 + climb)

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Key
 
 from jaxmimo.channel.geometry import distance_3d
 from jaxmimo.core.checks import positive_number, real_array
+from jaxmimo.core.guards import not_negative
 from jaxmimo.core.randomness import complex_normal, uniform
 from jaxmimo.core.small_matrices import Parts, cholesky
 
@@ -135,7 +136,7 @@ def los_probability(distance_2d: ArrayLike) -> Float[Array, "..."]:
         3GPP TR 38.901 V17.0.0, Table 7.4.2-1.
     """
     distance = real_array("distance_2d", distance_2d, minimum=0.0)
-    near = 18.0 / jnp.maximum(distance, 18.0)
+    near = 18.0 / jnp.maximum(not_negative(distance), 18.0)
     return near + jnp.exp(-distance / 36.0) * (1.0 - near)
 
 

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
+from jaxmimo.core.guards import reciprocal
+
 
 def solve_positive(
     apply: Callable[[Float[Array, " n"]], Float[Array, " n"]],
@@ -26,7 +28,7 @@ def solve_positive(
 
     def solve(apply: Callable[[Array], Array], right: Array) -> Array:
         scale = jnp.max(jnp.abs(right))  # so that squares stay within the range of the precision
-        right = right * jnp.where(scale > 0, 1.0 / jnp.where(scale > 0, scale, 1.0), 0.0)
+        right = right * reciprocal(scale)
         enough = tolerance**2 * jnp.sum(right**2)
 
         def goes_on(state: tuple) -> Array:
@@ -37,13 +39,13 @@ def solve_positive(
             count, x, residual, direction, square, _ = state
             image = apply(direction)
             curvature = jnp.sum(direction * image)
-            curved = curvature > 0
-            length = jnp.where(curved, square / jnp.where(curved, curvature, 1.0), 0.0)
+            flat = curvature <= 0
+            length = jnp.where(flat, 0.0, square / jnp.where(flat, 1.0, curvature))
             x = x + length * direction
             residual = residual - length * image
             following = jnp.sum(residual**2)
             direction = residual + following / square * direction
-            return count + 1, x, residual, direction, following, curved
+            return count + 1, x, residual, direction, following, ~flat
 
         start = (0, jnp.zeros_like(right), right, right, jnp.sum(right**2), jnp.asarray(True))
         return scale * lax.while_loop(goes_on, advance, start)[1]

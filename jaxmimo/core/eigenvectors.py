@@ -12,6 +12,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from jaxmimo.core.batching import batch_stays_last
+from jaxmimo.core.guards import divided
 
 _MOST_SWEEPS = 30
 
@@ -32,7 +33,7 @@ def scaled_eigenvectors(
         rank: How many to find, at least as many as R has but for rounding.
     """
     largest = jnp.max(jnp.abs(covariance), axis=(0, 1))
-    scale = jnp.where(largest > 0, largest, 1.0)
+    scale = jnp.where(largest == 0, 1.0, largest)
     find = batch_stays_last(lambda r: _found(r, rank), first_batch_axis=2)
     return find(covariance / scale[None, None]) * jnp.sqrt(scale)[None, None]
 
@@ -106,7 +107,7 @@ def _rotated(columns: Pairs, powers: Pairs) -> tuple[Pairs, Pairs, Float[Array, 
     contrast = 0.5 * (y_power - x_power)
     divisor = jnp.abs(contrast) + jnp.sqrt(contrast**2 + overlap**2)
     sign = jnp.where(contrast < 0, -1.0, 1.0)
-    tangent = overlap * sign / jnp.where(divisor > 0, divisor, 1.0)
+    tangent = divided(overlap * sign, divisor)
     # Not `rsqrt`, whose bias on CPUs would add up over hundreds of turns.
     cosine = 1.0 / jnp.sqrt(1.0 + tangent**2)
     sine = tangent * cosine

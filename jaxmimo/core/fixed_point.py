@@ -53,7 +53,8 @@ def anderson(
         slot = jnp.where(count == 0, _DEPTH, count % _DEPTH)
         moves = moves.at[slot].set(x - last_x, mode="drop")
         changes = changes.at[slot].set(residual - last_residual, mode="drop")
-        back = _least_squares(changes, residual) @ (moves + changes)
+        coefficients = _least_squares(changes, residual)
+        back = jnp.matmul(coefficients, moves + changes, precision="highest")
         following = x + residual - jnp.where(improved, back, 0.0)
         return count + 1, following, x, residual, moves, changes
 

@@ -13,6 +13,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from jaxmimo.core.batching import batch_stays_last
+from jaxmimo.core.guards import divided, reciprocal
 from jaxmimo.core.small_matrices import Parts, replaced
 
 _MOST_SWEEPS = 40
@@ -25,7 +26,7 @@ def singular_values(a: Parts) -> Float[Array, "k *batch"]:
     """
     a = a if a.shape[0] >= a.shape[1] else a.adjoint
     scale = jnp.maximum(jnp.max(jnp.abs(a.real), (0, 1)), jnp.max(jnp.abs(a.imag), (0, 1)))
-    scale = lax.stop_gradient(jnp.where(scale > 0, scale, 1.0))
+    scale = lax.stop_gradient(jnp.where(scale == 0, 1.0, scale))
     return scale[None] * _column_norms(a * (1.0 / scale)[None, None])
 
 
@@ -46,7 +47,7 @@ def _column_norms_jvp(primals: tuple[Parts], tangents: tuple[Parts]) -> tuple[Ar
     rotated = _orthogonal_columns(extended, rows)
     scaled_left, right = rotated[:, :rows], rotated[:, rows:]  # u_k sigma_k, v_k
     norms = jnp.sqrt(scaled_left.power.sum(1))
-    left = scaled_left * jnp.where(norms > 0, 1.0 / jnp.where(norms > 0, norms, 1.0), 0.0)[:, None]
+    left = scaled_left * reciprocal(norms)[:, None]
     slope = jnp.zeros_like(norms)
     for row in range(rows):
         for column in range(columns):
@@ -80,7 +81,7 @@ def _triangle(a: Parts) -> Parts:
             *(jnp.where(chosen[None], part, 0.0).sum(1) for part in (rest.real, rest.imag))
         )
         norm = jnp.sqrt(largest.power.sum(0))
-        unit = largest * jnp.where(norm > 0, 1.0 / jnp.where(norm > 0, norm, 1.0), 0.0)[None]
+        unit = largest * reciprocal(norm)[None]
         row = unit[:, None].conj() * rest
         row = Parts(row.real.sum(0), row.imag.sum(0))
         rest = rest - unit[:, None] * row[None]
@@ -114,7 +115,8 @@ def _orthogonal_columns(a: Parts, rows: int) -> Parts:
         return (*lax.fori_loop(0, rounds, turn, start), sweeps + 1)
 
     def unfinished(state: tuple[Parts, Array, Array]) -> Array:
-        return (state[1] > tolerance) & (state[2] < _MOST_SWEEPS)
+        # Also where one matrix of the batch has NaN, whose coupling is never small.
+        return ~(state[1] <= tolerance) & (state[2] < _MOST_SWEEPS)
 
     start = (columns, jnp.ones((), a.real.dtype), jnp.asarray(0))
     # The players of the tournament are in their first order again after each sweep.
@@ -132,13 +134,13 @@ def _rotate_pairs(columns: Parts, rows: int) -> tuple[Parts, Array]:
     overlap = x[:, :rows].conj() * y[:, :rows]
     overlap = Parts(overlap.real.sum(1), overlap.imag.sum(1))
     x_norm, y_norm = (jnp.sqrt(z[:, :rows].power.sum(1)) for z in (x, y))
-    alive = (x_norm > 0) & (y_norm > 0)
+    alive = (x_norm != 0) & (y_norm != 0)
     x_norm, y_norm = (jnp.where(alive, norm, 1.0) for norm in (x_norm, y_norm))
     # In terms of cosine and ratio, since squares of small columns' powers would underflow.
     cosine = overlap * jnp.where(alive, 1.0 / (x_norm * y_norm), 0.0)
     contrast = 0.5 * (y_norm / x_norm - x_norm / y_norm)
     divisor = jnp.abs(contrast) + jnp.sqrt(contrast**2 + cosine.power)
-    factor = jnp.where(contrast < 0, -1.0, 1.0) / jnp.where(divisor > 0, divisor, 1.0)
+    factor = divided(jnp.where(contrast < 0, -1.0, 1.0), divisor)
     tangent = (cosine * factor)[:, None]
     shrink = lax.rsqrt(1.0 + tangent.power)
     x, y = (x - tangent.conj() * y) * shrink, (tangent * x + y) * shrink

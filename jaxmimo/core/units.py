@@ -6,6 +6,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxmimo.core.checks import array_module, on_device
+from jaxmimo.core.guards import root
 
 
 @np.errstate(over="ignore")  # infinity says it, as it does in JAX
@@ -20,9 +21,8 @@ def to_db(value: ArrayLike) -> Array:
 
 
 def amplitude(power: Array) -> Array:
-    """Square root of a power, with gradient zero at zero."""
-    present = power > 0
-    return jnp.where(present, jnp.sqrt(jnp.where(present, power, 1.0)), 0.0)
+    """Square root of a power, with gradient zero at zero; NaN of a negative one."""
+    return root(power)
 
 
 @np.errstate(over="ignore")

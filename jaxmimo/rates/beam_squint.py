@@ -24,6 +24,7 @@ from jaxmimo.channel.antennas import check_antennas
 from jaxmimo.channel.correlation import AngleLaw, mean_wave, uniform_law
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
 from jaxmimo.core.checks import is_traced, require
+from jaxmimo.core.guards import divided
 from jaxmimo.core.sinc import dirichlet_power
 from jaxmimo.core.units import amplitude
 
@@ -126,7 +127,7 @@ def pointing_error(
     shortfall = jnp.minimum(-ratio * (2 + ratio), cosine**2)
     turned = amplitude(jnp.maximum(cosine**2 - shortfall, 0.0))
     total = cosine + turned
-    difference = jnp.where(total > 0, shortfall / jnp.where(total > 0, total, 1.0), 0.0)
+    difference = divided(shortfall, total)
     error = jnp.arctan2(sine * difference, cosine * turned + sine**2)
     return jnp.where(jnp.cos(angle) < 0, -error, error)
 
@@ -175,9 +176,9 @@ def squint_bandwidth(
     num_antennas = check_antennas(num_antennas)
     dtype = jnp.result_type(float)
     aperture = jnp.asarray(spacing, dtype) * jnp.abs(jnp.sin(jnp.asarray(angle, dtype)))
-    oblique = aperture > 0
+    at_boresight = aperture == 0
     width = half_power_width(num_antennas) * SPEED_OF_LIGHT / num_antennas
-    return jnp.where(oblique, width / jnp.where(oblique, aperture, 1.0), jnp.inf)
+    return jnp.where(at_boresight, jnp.inf, width / jnp.where(at_boresight, 1.0, aperture))
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from jaxmimo.core.conjugate_gradients import solve_positive
 from jaxmimo.core.fixed_point import anderson
+from jaxmimo.core.guards import reciprocal_root
 from jaxmimo.core.small_matrices import symmetric_inverse
 
 
@@ -87,10 +88,10 @@ def slnr_powers(
     delta = covariances.traces(t)
     derivative = _derivative(covariances, t, damping, is_own.astype(t.dtype))
     # Where powers exceed the noise by more than the precision resolves, rounding has its own sign.
-    norm, leaked = jnp.trace(derivative), jnp.maximum(covariances.traces(derivative), 0.0)
+    norm = jnp.maximum(jnp.trace(derivative), 0.0)
+    leaked = jnp.maximum(covariances.traces(derivative), 0.0)
     # Ratios of roots, since the product of two powers may leave the range of single precision.
-    heard = norm > 0
-    scale = jnp.where(heard, 1.0 / jnp.sqrt(jnp.where(heard, norm, 1.0)), 0.0)
+    scale = reciprocal_root(norm)
     leaked = leaked * scale * scale / (1.0 + counted * delta) ** 2
     return jnp.where(is_own, (delta * scale) ** 2, leaked)
 

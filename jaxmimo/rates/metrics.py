@@ -6,6 +6,7 @@ from jax import Array
 from jaxtyping import Complex, Float
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.guards import reciprocal
 from jaxmimo.core.singular_values import singular_values
 from jaxmimo.core.small_matrices import Parts, adjoint_product, cholesky
 
@@ -51,8 +52,7 @@ def correlation_of_factors(
         trace: $\mathrm{tr}\, \Sigma_{XY}$.
     """
     nuclear_norm = singular_values(adjoint_product(x, y)).sum(0)
-    positive = nuclear_norm > 0
-    return jnp.where(positive, trace / jnp.where(positive, nuclear_norm, 1.0), 0.0)
+    return trace * reciprocal(nuclear_norm)
 
 
 @jax.jit
@@ -78,5 +78,5 @@ def condition_number(h: Complex[Array, "antennas users"]) -> Float[Array, ""]:
 def condition_of(values: Float[Array, "k *batch"]) -> Float[Array, "*batch"]:
     """Largest over smallest of singular values; infinite where the smallest is zero."""
     largest, smallest = values.max(0), values.min(0)
-    positive = smallest > 0
-    return jnp.where(positive, largest / jnp.where(positive, smallest, 1.0), jnp.inf)
+    singular = smallest == 0
+    return jnp.where(singular, jnp.inf, largest / jnp.where(singular, 1.0, smallest))

@@ -8,6 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.guards import divided, not_negative, reciprocal_root
 from jaxmimo.core.small_matrices import Parts, adjoint_product, sum_of_columns
 
 
@@ -49,9 +50,8 @@ def uplink_sinr(
     # Combiners of unit norm keep the squares below within the range of single precision.
     v = Parts.of(combiner)
     norms = v.power.sum(0)
-    scale = jnp.where(norms > 0, 1.0 / jnp.sqrt(jnp.where(norms > 0, norms, 1.0)), 0.0)
-    gains = adjoint_product(v * scale[None], Parts.of(h) * amplitude[None])
-    return sinr_of_gains(gains, jnp.where(norms > 0, noise_power, 0.0))
+    gains = adjoint_product(v * reciprocal_root(norms)[None], Parts.of(h) * amplitude[None])
+    return sinr_of_gains(gains, jnp.where(norms == 0, 0.0, not_negative(noise_power)))
 
 
 def sinr_of_gains(
@@ -71,8 +71,7 @@ def sinr_of_gains(
     power = gains.power
     signal = sum_of_columns(jnp.where(own, power, 0.0))
     disturbance = sum_of_columns(jnp.where(own, 0.0, power)) + noise
-    heard = disturbance > 0
-    return jnp.where(heard, signal / jnp.where(heard, disturbance, 1.0), 0.0)
+    return divided(signal, disturbance)
 
 
 def sinr_of_powers(powers: Float[Array, "streams users"]) -> Float[Array, " users"]:

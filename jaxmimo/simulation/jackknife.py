@@ -9,6 +9,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import PyTree
 
+from jaxmimo.core.guards import root
+
 MOST_BLOCKS = 64
 """Blocks of the jackknife: the standard error itself is then known to 9 %."""
 
@@ -50,13 +52,7 @@ def jackknife(
         mean_shift = (shift / h).sum(0)
         deviation = shift - mean_shift[None]
         variance = ((deviation * deviation.conj()).real / (h - 1)).mean(0)
-        return value + mean_shift, _sqrt(variance)
+        return value + mean_shift, root(variance)
 
     pairs = jax.tree.map(combine, value, replicates)
     return jax.tree.transpose(jax.tree.structure(value), jax.tree.structure((0, 0)), pairs)
-
-
-def _sqrt(variance: Array) -> Array:
-    """Square root with a zero, not NaN, gradient at zero."""
-    positive = variance > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)

@@ -20,6 +20,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Complex
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.guards import not_negative
 from jaxmimo.core.small_matrices import (
     Parts,
     adjoint_product,
@@ -107,7 +108,7 @@ def mmse_combiner(
         Tominaga et al., eq. (12).
     """
     antennas, users = h_hat.shape
-    h = Parts.of(h_hat)
+    h, noise_to_power = Parts.of(h_hat), not_negative(noise_to_power)
     if users <= antennas:
         gram = _plus_identity(gram_matrix(h), noise_to_power)
         return adjoint_product(h.adjoint, inverse(gram)).merged()
@@ -136,7 +137,7 @@ def error_aware_mmse_combiner(
     References:
         Bjornson, Hoydis, Sanguinetti, "Massive MIMO Networks", 2017, Section 4.1.
     """
-    h = Parts.of(h_hat)
+    h, noise_to_power = Parts.of(h_hat), not_negative(noise_to_power)
     whitened = adjoint_product(
         inverse(_plus_identity(Parts.of(error_covariance), noise_to_power)), h
     )
@@ -163,7 +164,8 @@ def _regularized_gains(gram: Parts, error: Parts, added: ArrayLike) -> tuple[Par
     b = inverse(_plus_identity(gram, added))
     missed = adjoint_product(b, _plus_identity(error, added))
     gains = _plus_identity(missed * -1.0, 1.0)
-    return gains, diagonal(b.real) - added * sum_of_columns(b.power)
+    norms = diagonal(b.real) - added * sum_of_columns(b.power)
+    return gains, jnp.maximum(norms, 0.0)  # rounding may leave less than nothing
 
 
 IN_GRAM_FORM: dict[Combiner, GramForm] = {

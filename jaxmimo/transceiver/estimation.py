@@ -50,12 +50,12 @@ def widely_linear_mmse(receive: IQImbalance) -> WidelyLinear:
         Beyond Sutton et al.; same model, eqs. (3)-(4).
     """
     determinant = receive.amplitude * jnp.cos(receive.phase)
-    invertible = jnp.abs(determinant) > jnp.sqrt(jnp.finfo(determinant.dtype).eps)
-    divisor = jnp.where(invertible, determinant, 1.0)
+    singular = jnp.abs(determinant) <= jnp.sqrt(jnp.finfo(determinant.dtype).eps)
+    divisor = jnp.where(singular, 1.0, determinant)
     linear = linear_mmse(receive)
     return WidelyLinear(
-        jnp.where(invertible, receive.direct.conj() / divisor, linear.direct),
-        jnp.where(invertible, -receive.image / divisor, linear.image),
+        jnp.where(singular, linear.direct, receive.direct.conj() / divisor),
+        jnp.where(singular, linear.image, -receive.image / divisor),
     )
 
 

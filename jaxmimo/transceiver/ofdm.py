@@ -19,6 +19,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
 from jaxmimo.core.checks import is_traced, positive_integer, real_array, require
+from jaxmimo.core.guards import divided, not_negative
 
 
 class PrefixPowers(NamedTuple):
@@ -186,9 +187,8 @@ def prefix_sinr(powers: PrefixPowers, noise: ArrayLike) -> Float[Array, "users *
     signal = jnp.sum(jnp.where(own, power, 0.0), 1)
     # Summed without the signal: taking it off the total would leave its rounding errors.
     others = jnp.where(own, 0.0, power) + powers.inter_carrier + powers.inter_symbol
-    disturbance = jnp.sum(others, 1) + noise.reshape(padded)
-    heard = disturbance > 0
-    return jnp.where(heard, signal / jnp.where(heard, disturbance, 1.0), 0.0)
+    disturbance = jnp.sum(others, 1) + not_negative(noise).reshape(padded)
+    return divided(signal, disturbance)
 
 
 def prefix_efficiency(prefix_length: ArrayLike, num_subcarriers: int) -> Float[Array, "..."]:

@@ -5,6 +5,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float, Int
 
+from jaxmimo.core.guards import reciprocal_root
 from jaxmimo.core.small_matrices import Parts, inverse
 from jaxmimo.core.split import WidelyLinear
 
@@ -49,8 +50,7 @@ def unit_power(
     """
     through = correction.after(receive)
     power = jnp.mean(_power(through.direct) + _power(through.image), axis=-1, keepdims=True)
-    alive = power > 0
-    scale = jnp.where(alive, 1.0 / jnp.sqrt(jnp.where(alive, power, 1.0)), 0.0)
+    scale = reciprocal_root(power)
     return (
         WidelyLinear(scale * correction.direct, scale * correction.image),
         WidelyLinear(scale * through.direct, scale * through.image),
@@ -94,9 +94,7 @@ def slnr_precoder(
     else:
         gram = jnp.matmul((known[:, None] * h).T, h.conj(), precision="highest")
         p = jnp.matmul(_plus_identity_inverse(gram), h[own], precision="highest")
-    norm = jnp.sum(p.real**2 + p.imag**2)
-    heard = norm > 0
-    return p * jnp.where(heard, 1.0 / jnp.sqrt(jnp.where(heard, norm, 1.0)), 0.0)
+    return p * reciprocal_root(jnp.sum(p.real**2 + p.imag**2))
 
 
 def _plus_identity_inverse(gram: Complex[Array, "n n"]) -> Complex[Array, "n n"]:

@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, PyTree
 
 from jaxmimo.core.checks import is_traced, real_array, real_number, require
+from jaxmimo.core.guards import divided, root
 from jaxmimo.core.sinc import sinc
 
 _NUDGE = 0.01
@@ -84,7 +85,8 @@ class PowerLimits(eqx.Module):
     def coordinates(self, point: Float[Array, "*users"]) -> Float[Array, "*users"]:
         """Angles, a little away from zero and from the limit."""
         _check(point, jnp.all((point >= 0) & (point <= self.limit)), "between 0 and the limit")
-        share = jnp.where(self.limit > 0, point / jnp.where(self.limit > 0, self.limit, 1.0), 0.5)
+        nothing = self.limit == 0
+        share = jnp.where(nothing, 0.5, point / jnp.where(nothing, 1.0, self.limit))
         angle = jnp.arcsin(jnp.sqrt(jnp.clip(share, 0.0, 1.0)))
         return jnp.clip(angle, _NUDGE, np.pi / 2 - _NUDGE)
 
@@ -115,7 +117,7 @@ class TotalPower(eqx.Module):
         """Powers [W]."""
         shares = coordinates**2
         total = jnp.sum(shares)
-        return self.budget * shares[1:] / jnp.where(total > 0, total, 1.0)
+        return self.budget * divided(shares[1:], total)
 
     def coordinates(self, point: Float[Array, " users"]) -> Float[Array, " users_and_rest"]:
         """Roots of shares, a little away from zero."""
@@ -124,7 +126,7 @@ class TotalPower(eqx.Module):
         allowed = jnp.all(point >= 0) & (over <= rounding)
         _check(point, allowed, "of at least 0 and sum up to at most the budget")
         parts = jnp.concatenate([-over[None], point])
-        shares = parts / jnp.where(self.budget > 0, self.budget, 1.0)
+        shares = divided(parts, self.budget)
         return jnp.sqrt(jnp.maximum(shares, _NUDGE**2))
 
     def gain(self, point: Float[Array, " users"], slope: Float[Array, " users"]) -> Array:
@@ -149,7 +151,8 @@ class ApPowerBudget(eqx.Module):
         allowed = jnp.all(norm <= 1 + 8 * jnp.finfo(norm.dtype).eps)
         _check(point, allowed, "of squares that sum up to at most 1 over users")
         angle = jnp.minimum(jnp.arcsin(jnp.minimum(norm, 1.0)), np.pi / 2 - _NUDGE)
-        stretch = jnp.where(norm > 0, angle / jnp.where(norm > 0, norm, 1.0), 1.0)
+        silent = norm == 0
+        stretch = jnp.where(silent, 1.0, angle / jnp.where(silent, 1.0, norm))
         return point * stretch[:, None]
 
     def gain(self, point: Float[Array, "aps users"], slope: Float[Array, "aps users"]) -> Array:
@@ -189,9 +192,7 @@ class ScaledApBudget(eqx.Module):
 
 def _norm(rows: Float[Array, "aps users"]) -> Float[Array, " aps"]:
     """Norm of each row, with gradient zero at zero."""
-    squared = jnp.sum(rows**2, axis=-1)
-    present = squared > 0
-    return jnp.where(present, jnp.sqrt(jnp.where(present, squared, 1.0)), 0.0)
+    return root(jnp.sum(rows**2, axis=-1))
 
 
 def _check(point: Array, holds: Array, what: str) -> None:

@@ -36,6 +36,7 @@ from jaxmimo.core.checks import (
     real_number,
     require,
 )
+from jaxmimo.core.guards import divided
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI
 from jaxmimo.tuning.ascent import Maximum
@@ -112,10 +113,11 @@ def fractional_split(
     gain = real_array("gain", gain, minimum=0.0)
     exponent = real_number("exponent", exponent)
     strongest = jnp.max(gain, axis=1, keepdims=True)
-    relative = jnp.where(strongest > 0, gain / jnp.where(strongest > 0, strongest, 1.0), 1.0)
-    heard = relative > 0
-    weight = jnp.where(heard, jnp.where(heard, relative, 1.0) ** exponent, 0.0)
-    return jnp.sqrt(jnp.where(heard, weight, 1.0) / jnp.sum(weight, 1, keepdims=True)) * heard
+    nobody = strongest == 0
+    relative = jnp.where(nobody, 1.0, gain / jnp.where(nobody, 1.0, strongest))
+    unheard = relative == 0
+    weight = jnp.where(unheard, 0.0, jnp.where(unheard, 1.0, relative) ** exponent)
+    return jnp.sqrt(jnp.where(unheard, 1.0, weight) / jnp.sum(weight, 1, keepdims=True)) * ~unheard
 
 
 class _State(eqx.Module):
@@ -146,12 +148,12 @@ class _Step(eqx.Module):
         least = jnp.maximum(_LEAST_RATIO * self.mean_ratio, jnp.finfo(weights.dtype).tiny)
         moved = weights * self.mean_ratio / jnp.maximum(self.ratios, least)
         total = jnp.sum(moved)
-        return jnp.where(total > 0, moved / jnp.where(total > 0, total, 1.0), weights)
+        return jnp.where(total == 0, weights, divided(moved, total))
 
     def next_spent(self) -> Array:
         """Norms of the APs' amplitudes at which the sum over users is largest."""
         dear = self.mean_ratio * self.price
-        return jnp.where(dear > self.c, self.c / jnp.where(dear > 0, dear, 1.0), 1.0)
+        return jnp.where(dear <= self.c, 1.0, divided(self.c, dear))
 
 
 @kept_jit
@@ -208,8 +210,7 @@ def _start(aps: int, users: int, max_steps: int) -> _State:
 def _look(gain: Array, interference: Array, weights: Array, spent: Array) -> _Step:
     pull = weights[None] * gain
     c = jnp.sqrt(jnp.sum(pull**2, 1))
-    direction = jnp.where(c > 0, spent / jnp.where(c > 0, c, 1.0), 0.0)
-    amplitudes = direction[:, None] * pull
+    amplitudes = divided(spent, c)[:, None] * pull
     heard = jnp.sum(gain * amplitudes, 0)
     norm = jnp.sqrt(1.0 + jnp.sum(interference * (spent**2)[:, None], 0))
     over_norm = weights / norm

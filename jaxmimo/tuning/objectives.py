@@ -22,9 +22,9 @@ def proportional_fairness(se: Float[Array, " users"]) -> Float[Array, ""]:
     Unlike the sum of logarithms it has a unit, and a relative gap means something. Where a user
     has no SE it is zero, and so is the gradient taken.
     """
-    served = se > 0
-    logarithms = jnp.log(jnp.where(served, se, 1.0))
-    return jnp.where(jnp.all(served), jnp.exp(jnp.mean(logarithms)), 0.0)
+    idle = se == 0
+    logarithms = jnp.log(jnp.where(idle, 1.0, se))
+    return jnp.where(jnp.any(idle), 0.0, jnp.exp(jnp.mean(logarithms)))
 
 
 def soft_min(

@@ -158,7 +158,8 @@ def fractional_power_control(
         for cell-free networks", IEEE Wireless Communications Letters 2020.
     """
     gain = real_array("gain", gain, minimum=0.0)
-    heard = jnp.where(gain > 0, gain, 1.0)
-    weakest = jnp.min(jnp.where(gain > 0, gain, jnp.max(gain)))
-    share = jnp.where(gain > 0, weakest / heard, 1.0) ** jnp.asarray(exponent)
+    unheard = gain == 0
+    weakest = jnp.min(jnp.where(unheard, jnp.max(gain), gain))
+    share = jnp.where(unheard, 1.0, weakest / jnp.where(unheard, 1.0, gain))
+    share = share ** jnp.asarray(exponent)
     return jnp.asarray(limit) * share

@@ -15,6 +15,7 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Bool, Complex, Float, Int
 
+from jaxmimo.core.guards import reciprocal
 from jaxmimo.core.small_matrices import Parts, sum_of_columns
 from jaxmimo.rates.deterministic_equivalents import KroneckerCovariances, slnr_powers
 from jaxmimo.rates.ergodic import ergodic_rates
@@ -221,8 +222,7 @@ class FullDimension(eqx.Module):
         flat = h.reshape(h.shape[0], -1)
         gram = Parts.of(jnp.matmul(flat.conj(), flat.T, precision="highest"))
         gains, norms = IN_GRAM_FORM[self.combiner](gram, Parts.zeros(gram.shape), 1.0)
-        heard = norms > 0
-        return gains.power * jnp.where(heard, 1.0 / jnp.where(heard, norms, 1.0), 0.0)[:, None]
+        return gains.power * reciprocal(norms)[:, None]
 
     def rates_in_the_limit(self) -> Float[Array, " users"]:
         """Not provided."""

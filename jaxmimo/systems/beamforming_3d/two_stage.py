@@ -14,6 +14,7 @@ from jax import Array, lax
 from jaxtyping import Bool, Complex, Float, Inexact, Int
 
 from jaxmimo.core.batching import batch_stays_last
+from jaxmimo.core.guards import reciprocal, reciprocal_root
 from jaxmimo.core.nested_solves import solve_nested
 from jaxmimo.core.small_matrices import Parts, adjoint_product, inverse, sum_of_columns
 from jaxmimo.core.split import computed_once, direct_product, quadrants
@@ -149,9 +150,9 @@ def _powers_of_users(
     weights = solved * (users < sizes).astype(sizes.dtype)
     own = _sum_of_rows(gram[:, :1].conj() * weights)
     norms = (weights[0].conj() * own).real - _sum_of_rows(weights.power * (users > 0))
-    heard = norms > 0
+    norms = jnp.maximum(norms, 0.0)  # rounding may leave less than nothing
     powers = jnp.concatenate([own.power[None], solved[1:].power])
-    powers = powers * jnp.where(heard, 1.0 / jnp.where(heard, norms, 1.0), 0.0)[None]
+    powers = powers * reciprocal(norms)[None]
     return computed_once(powers, jnp.min(sizes) >= 0)  # for who gathers users in another order
 
 
@@ -163,9 +164,7 @@ def _precoders_of_beams(streams: tuple[Parts, Parts]) -> Parts:
     """Precoders (beams, 1, sets, streams) from Gram matrices and the own users' channels."""
     gram, own = streams
     p = adjoint_product(inverse(_plus_identity(gram)), own)
-    norms = p.power.sum(0)
-    heard = norms > 0
-    return p * jnp.where(heard, 1.0 / jnp.sqrt(jnp.where(heard, norms, 1.0)), 0.0)[None]
+    return p * reciprocal_root(p.power.sum(0))[None]
 
 
 def _lanes_last(

@@ -18,7 +18,7 @@ over the user's antennas.
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 
 from jaxmimo.core.split import WidelyLinear
 from jaxmimo.systems.cell_free_iqi.system import CellFreeIQI, over_sweep
@@ -66,9 +66,9 @@ def asymptotic_se(
     def of_one(system: CellFreeIQI) -> Array:
         signal, image, _ = _signal_image_variance(system, estimator, unit_energy=True)
         # An image that is all rounding error is none.
-        resolved = image > (8 * jnp.finfo(image.dtype).eps) ** 2 * signal
-        limit = jnp.where(signal > 0, jnp.inf, 0.0)
-        ratio = jnp.where(resolved, signal / jnp.where(resolved, image, 1.0), limit)
+        is_none = image <= (8 * jnp.finfo(image.dtype).eps) ** 2 * signal
+        limit = jnp.where(signal == 0, 0.0, jnp.inf)
+        ratio = jnp.where(is_none, limit, signal / jnp.where(is_none, 1.0, image))
         return system.prelog * system.user_antennas * jnp.log1p(ratio) / jnp.log(2.0)
 
     return over_sweep(of_one, system)(system)
@@ -88,13 +88,19 @@ def _signal_image_variance(
     energy = system.pilot_energy
     own = system.mr_scaling * system.beta
     gain = 1.0 if unit_energy else energy
-    signal = gain * _power(own.T @ (sent.direct * observed.direct).sum(-1))
-    image = gain * _power(own.T @ (sent.image * observed.image.conj()).sum(-1))
+    signal = gain * _power(_sum_over_aps(own, (sent.direct * observed.direct).sum(-1)))
+    image = gain * _power(_sum_over_aps(own, (sent.image * observed.image.conj()).sum(-1)))
 
     radiated = system.spent * ((sent_power[0] + sent_power[1]) * (p_power + q_power)).mean(-1)
     improper = (sent_power[0] * q_power + sent_power[1] * p_power).sum(-1)
-    variance = system.beta.T @ radiated + energy * (own**2).T @ improper
+    variance = _sum_over_aps(system.beta, radiated) + energy * _sum_over_aps(own**2, improper)
     return signal, image, variance
+
+
+def _sum_over_aps(
+    weights: Float[Array, "aps users"], values: Inexact[Array, " aps"]
+) -> Inexact[Array, " users"]:
+    return jnp.matmul(weights.T, values, precision="highest")
 
 
 def _per_antenna(widely_linear: WidelyLinear, system: CellFreeIQI) -> WidelyLinear:
