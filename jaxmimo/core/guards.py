@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 def divided(a: ArrayLike, b: Array) -> Array:
     """Quotient a / b of real numbers; zero, as are both gradients, where b is exactly zero."""
-    return a / _or_infinity(b)
+    return jnp.divide(a, _or_infinity(b))
 
 
 def reciprocal(b: Array) -> Array:
@@ -31,7 +31,7 @@ def root(x: Array) -> Array:
 
 
 def not_negative(x: ArrayLike) -> Array:
-    """The number x, but NaN where it is negative, for what has no meaning there, such as a noise power."""
+    """The number x, but NaN where it is negative, as no noise power can be."""
     x = jnp.asarray(x)
     return jnp.where(x < 0, jnp.nan, x)
 

@@ -1,12 +1,15 @@
 """Sums of realizations per block: the kernel of the engine, a pure function."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jaxtyping import PyTree
 
+from jaxmimo.core.checks import is_traced
 from jaxmimo.simulation.model import traced_once
 
 
@@ -33,11 +36,12 @@ def block_sums(
         batch_size: Realizations side by side, a power of two.
 
     Returns:
-        Sums with a leading axis of blocks, in JAX's default precision.
+        Sums with a leading axis of blocks, in JAX's default precision. Integers of more digits
+        than it has are sums of their upper and of their lower half, which `joined` puts together.
     """
     size, width = batch_size, min(batch_size, blocks)
     draw = traced_once(sample)
-    shapes = jax.eval_shape(draw, key)
+    shapes = jax.eval_shape(lambda key: jax.tree.map(_resolved, draw(key)), key)
 
     def add_batch(batch: int | Array, sums: PyTree[Array]) -> PyTree[Array]:
         lowest = first + batch * size
@@ -50,7 +54,7 @@ def block_sums(
             values = jnp.where(counted, values, 0).astype(total.dtype)
             return total.at[slot].add(values.reshape(size // width, *total.shape[1:]).sum(0))
 
-        return jax.tree.map(add, sums, draws)
+        return jax.tree.map(add, sums, jax.tree.map(_resolved, draws))
 
     def zeros(value: jax.ShapeDtypeStruct) -> Array:
         dtype = jnp.promote_types(value.dtype, jnp.result_type(float))
@@ -60,6 +64,38 @@ def block_sums(
     batches = (stop - first + size - 1) // size
     sums = lax.fori_loop(0, batches, jax.checkpoint(add_batch), empty)
     return jax.tree.map(lambda s: s.reshape(blocks, *s.shape[2:]), sums)
+
+
+def joined(shapes: PyTree[jax.ShapeDtypeStruct], sums: PyTree[Any]) -> PyTree[Any]:
+    """Sums of realizations of these shapes, as NumPy arrays in double precision.
+
+    Traced sums stay in JAX's precision.
+    """
+
+    def join(shape: jax.ShapeDtypeStruct, sums: Any) -> Any:
+        if not _has_halves(shape.dtype):
+            return sums
+        upper, lower = sums if is_traced(sums) else (half.astype(np.float64) for half in sums)
+        return upper * 2.0 ** _half_of(shape.dtype) + lower
+
+    return jax.tree.map(join, shapes, sums)
+
+
+def _resolved(values: Array) -> Array | tuple[Array, Array]:
+    """The values, or as halves what JAX's default precision would round to one number."""
+    if not _has_halves(values.dtype):
+        return values
+    upper = values >> _half_of(values.dtype)
+    return upper, values - (upper << _half_of(values.dtype))
+
+
+def _has_halves(dtype: Any) -> bool:
+    is_integer = jnp.issubdtype(dtype, jnp.integer)
+    return is_integer and jnp.iinfo(dtype).bits > jnp.finfo(jnp.result_type(float)).nmant + 1
+
+
+def _half_of(dtype: Any) -> int:
+    return jnp.iinfo(dtype).bits // 2
 
 
 def non_finite(

@@ -33,7 +33,7 @@ from jaxmimo.simulation.batches import (
     power_of_two,
     usable_cores,
 )
-from jaxmimo.simulation.block_sums import block_sums, non_finite
+from jaxmimo.simulation.block_sums import block_sums, joined, non_finite
 from jaxmimo.simulation.model import Model
 
 LEAST = 8
@@ -182,7 +182,8 @@ class Kernel:
         with closing(work(rounds)) as results:
             for members, sums in results:
                 for i, chunk in enumerate(members):
-                    yield chunk, jax.tree.map(lambda s, i=i: s[i], sums)
+                    own = jax.tree.map(lambda s, i=i: s[i], sums)
+                    yield chunk, joined(self._model.shapes, own)
 
     def _dispatched(self, rounds: Iterator[Round]) -> Generator[tuple[Round, PyTree[np.ndarray]]]:
         """The next round is under way while the sums of the last one are fetched."""

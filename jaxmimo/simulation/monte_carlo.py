@@ -23,7 +23,7 @@ from jaxtyping import Key, PyTree
 from jaxmimo.core.checks import integer, is_traced, on_device, require
 from jaxmimo.core.programs import found
 from jaxmimo.simulation.batches import power_of_two
-from jaxmimo.simulation.block_sums import block_sums
+from jaxmimo.simulation.block_sums import block_sums, joined
 from jaxmimo.simulation.checkpoint import Part, open_checkpoint
 from jaxmimo.simulation.chunks import Kernel
 from jaxmimo.simulation.jackknife import block_counts, jackknife, num_blocks
@@ -210,6 +210,7 @@ def _traced_run(
     blocks = num_blocks(realizations)
     size = power_of_two(batch_size or model.promising_batch)
     sums = block_sums(model.sample, model.key, 0, 0, realizations, blocks, size)
+    sums = joined(model.shapes, sums)
     mean, error = jackknife(statistic, sums, block_counts(realizations, blocks))
     return Estimate(mean, error, realizations)
 

@@ -196,5 +196,5 @@ def _first_order_bound(
     se: SpectralEfficiency, domain: Domain, parameters: PyTree[Array], weights: Array
 ) -> Array:
     """Weighted mean of the SEs, and the most that it can grow to first order."""
-    mean, slope = jax.value_and_grad(lambda point: weights @ se(point))(parameters)
+    mean, slope = jax.value_and_grad(lambda point: jnp.sum(weights * se(point)))(parameters)
     return mean + domain.gain(parameters, slope)

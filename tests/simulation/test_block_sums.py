@@ -7,6 +7,7 @@ import pytest
 
 from jaxmimo.core.randomness import complex_normal
 from jaxmimo.simulation.block_sums import block_sums, non_finite
+from jaxmimo.simulation.monte_carlo import monte_carlo
 
 KEY = jax.random.key(2024)
 sums_of = partial(jax.jit, static_argnums=(0, 5, 6))(block_sums)
@@ -57,3 +58,17 @@ def test_non_finite_counts_and_finds_the_first(start, stop, expected):
     first = start // 16 * 16
     count, index = jax.jit(non_finite, static_argnums=(0, 5))(sample, KEY, first, start, stop, 16)
     assert (count, index) == expected
+
+
+@pytest.mark.parametrize("offset", [0, 2_000_000_000, -2_000_000_000])
+def test_large_integers_keep_their_spread(offset):
+    def sample(key):
+        return {"die": offset + jax.random.randint(key, (), 0, 10), "small": jnp.int8(3)}
+
+    found = monte_carlo(sample, KEY, 5000)
+    spread = np.sqrt(99 / 12 / 5000)
+    assert abs(found.std_error["die"] / spread - 1) < 0.3  # of 64 blocks, to 9 %
+    assert abs(np.float64(found.mean["die"]) - offset - 4.5) < 64 + 5 * spread  # of a float's step
+    assert (found.mean["small"], found.std_error["small"]) == (3, 0)
+    traced = jax.jit(lambda key: monte_carlo(sample, key, 5000).mean["die"])(KEY)
+    np.testing.assert_allclose(traced, offset + 4.5, rtol=1e-5, atol=5 * spread)

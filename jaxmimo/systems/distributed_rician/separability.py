@@ -164,7 +164,7 @@ def single_ap_correlation(
     """
     antennas = steering_x.shape[0]
     los, scattered = (amplitude**2 for amplitude in rician_amplitudes(rician_factor))
-    overlap = jnp.vdot(steering_y, steering_x)
+    overlap = jnp.vdot(steering_y, steering_x, precision="highest")
     root = jnp.sqrt(
         (los * jnp.abs(overlap)) ** 2 + 4 * los * scattered * antennas + 4 * scattered**2
     )

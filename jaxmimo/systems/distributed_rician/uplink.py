@@ -180,5 +180,7 @@ def _sinr_by_combining(
 def _block_diagonal(blocks: Array) -> Array:
     """Matrix of all antennas from blocks (antennas, antennas, aps)."""
     antennas, _, aps = blocks.shape
-    placed = jnp.einsum("stq,qp->qspt", blocks, jnp.eye(aps, dtype=blocks.dtype))
+    placed = jnp.einsum(
+        "stq,qp->qspt", blocks, jnp.eye(aps, dtype=blocks.dtype), precision="highest"
+    )
     return placed.reshape(aps * antennas, aps * antennas)
