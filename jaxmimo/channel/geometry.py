@@ -11,8 +11,16 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, Key
 
-from jaxmimo.core.checks import array_module, integer, on_device, require
+from jaxmimo.core.checks import (
+    array_module,
+    integer,
+    is_traced,
+    on_device,
+    real_array,
+    require,
+)
 from jaxmimo.core.randomness import uniform
+from jaxmimo.core.scaling import binary_scale
 
 
 def ap_grid(num_aps: int, side: ArrayLike) -> Float[Array, "aps 2"]:
@@ -100,9 +108,12 @@ def distance_3d(
         height_difference: $\Delta z$, height of the APs over the users [m].
     """
     offset = _offsets(ap_positions, user_positions)
-    squared = jnp.sum(offset**2, axis=-1) + jnp.asarray(height_difference) ** 2
+    # In units of the network where it is larger than 1 m, whose squares would leave the range.
+    unit = jnp.maximum(binary_scale(jnp.max(jnp.abs(offset), axis=-1)), 1.0)
+    height = jnp.asarray(height_difference) / unit
+    squared = jnp.sum((offset / unit[..., None]) ** 2, axis=-1) + height**2
     meet = _is_tiny(squared)
-    return jnp.where(meet, 0.0, jnp.sqrt(jnp.where(meet, 1.0, squared)))
+    return unit * jnp.where(meet, 0.0, jnp.sqrt(jnp.where(meet, 1.0, squared)))
 
 
 def azimuth(
@@ -125,10 +136,34 @@ def azimuth(
     return jnp.arctan2(dy, dx)
 
 
+def common_origin(
+    ap_positions: ArrayLike, user_positions: ArrayLike
+) -> tuple[ArrayLike, ArrayLike]:
+    """Positions counted from the first AP, where all are known.
+
+    Only differences of positions matter. Those of coordinates as large as a map's are taken here in
+    double precision, since single precision would round them before.
+
+    Raises:
+        ValueError: If positions are no finite real numbers.
+    """
+    real_array("ap_positions", ap_positions), real_array("user_positions", user_positions)
+    if is_traced(ap_positions, user_positions):
+        return ap_positions, user_positions
+    aps, users = (np.asarray(each, np.float64) for each in (ap_positions, user_positions))
+    if any(each.ndim != 2 or each.shape[1] != 2 or not len(each) for each in (aps, users)):
+        return ap_positions, user_positions  # whoever takes them refuses the shape
+    return aps - aps[0], users - aps[0]
+
+
 def _offsets(
     ap_positions: Float[Array, "aps 2"], user_positions: Float[Array, "users 2"]
 ) -> Float[Array, "aps users 2"]:
-    return user_positions[None, :, :] - ap_positions[:, None, :]
+    if not isinstance(ap_positions, Array) and not isinstance(user_positions, Array):
+        # In double precision, where they are NumPy's.
+        aps, users = (np.asarray(each, np.float64) for each in (ap_positions, user_positions))
+        return jnp.asarray(users[None] - aps[:, None], jnp.result_type(float))
+    return jnp.asarray(user_positions)[None] - jnp.asarray(ap_positions)[:, None]
 
 
 def _is_tiny(squared: Float[Array, "aps users"]) -> Array:

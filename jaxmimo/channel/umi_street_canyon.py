@@ -234,6 +234,8 @@ def _both_states(
     decay = np.array([s.correlation_distances for s in _STATES])[None, None]
     covariance = jnp.exp(-distance[:, :, None, None] / jnp.asarray(decay, distance.dtype))
     factor = cholesky(Parts(covariance, jnp.zeros_like(covariance))).real
+    # What the factor adds to the diagonal, lest it be singular, must not part users at one place.
+    factor = factor[jnp.argmax((distance == 0) | np.eye(users, dtype=bool), axis=1)]
     white = complex_normal(key, (aps, 4, users)) * np.sqrt(2)
     white = jnp.stack([white.real, white.imag])
     fields = jnp.einsum("kjsp,sapj->spak", factor, white, precision="highest")

@@ -105,7 +105,7 @@ def _adjoint_product_jvp(
     primals: tuple[Parts, Parts], tangents: tuple[Parts, Parts]
 ) -> tuple[Parts, Parts]:
     (a, b), (a_change, b_change) = primals, tangents
-    return adjoint_product(a, b), _by_columns(a_change, b) + _by_columns(b_change, a).adjoint
+    return adjoint_product(a, b), by_columns(a_change, b) + by_columns(b_change, a).adjoint
 
 
 @jax.custom_jvp
@@ -119,7 +119,7 @@ def gram_matrix(a: Parts) -> Parts:
 
 @gram_matrix.defjvp
 def _gram_matrix_jvp(primals: tuple[Parts], tangents: tuple[Parts]) -> tuple[Parts, Parts]:
-    half = _by_columns(tangents[0], primals[0])
+    half = by_columns(tangents[0], primals[0])
     return gram_matrix(*primals), half + half.adjoint
 
 
@@ -141,7 +141,7 @@ def _sum_over_rows(a: Parts, b: Parts) -> Parts:
     return lax.fori_loop(0, rows // _ROWS_AT_ONCE, add_next, start)
 
 
-def _by_columns(a: Parts, b: Parts) -> Parts:
+def by_columns(a: Parts, b: Parts) -> Parts:
     """`A^H B`, column by column of B, for derivatives in A.
 
     Its transpose adds up products of a column of B and one of the cotangents, the loop that is
@@ -200,7 +200,7 @@ def inverse(a: Parts) -> Parts:
 def _inverse_jvp(primals: tuple[Parts], tangents: tuple[Parts]) -> tuple[Parts, Parts]:
     b = inverse(*primals)
     (change,) = tangents
-    return b, _by_columns(_by_columns(change.adjoint, b), b).adjoint * -1.0
+    return b, by_columns(by_columns(change.adjoint, b), b).adjoint * -1.0
 
 
 def _swept(a: Parts) -> Parts:

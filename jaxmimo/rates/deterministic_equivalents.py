@@ -14,6 +14,7 @@ from jaxtyping import Float
 from jaxmimo.core.conjugate_gradients import solve_positive
 from jaxmimo.core.fixed_point import anderson
 from jaxmimo.core.guards import reciprocal_root
+from jaxmimo.core.scaling import binary_scale
 from jaxmimo.core.small_matrices import symmetric_inverse
 
 
@@ -86,14 +87,16 @@ def slnr_powers(
     damping = counted * jnp.exp(-log_fixed_point(covariances, counted))
     t = _resolvent(covariances, damping)
     delta = covariances.traces(t)
-    derivative = _derivative(covariances, t, damping, is_own.astype(t.dtype))
+    # Along the own covariance in units of its size, whose square may leave the range.
+    size = binary_scale(_total(covariances)[own])
+    derivative = _derivative(covariances, t, damping, is_own / size)
     # Where powers exceed the noise by more than the precision resolves, rounding has its own sign.
     norm = jnp.maximum(jnp.trace(derivative), 0.0)
     leaked = jnp.maximum(covariances.traces(derivative), 0.0)
     # Ratios of roots, since the product of two powers may leave the range of single precision.
     scale = reciprocal_root(norm)
     leaked = leaked * scale * scale / (1.0 + counted * delta) ** 2
-    return jnp.where(is_own, (delta * scale) ** 2, leaked)
+    return jnp.where(is_own, (delta * scale / jnp.sqrt(size)) ** 2, leaked)
 
 
 @jax.custom_jvp

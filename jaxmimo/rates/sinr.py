@@ -9,6 +9,7 @@ from jaxtyping import Complex, Float
 
 from jaxmimo.core.checks import require
 from jaxmimo.core.guards import divided, not_negative, reciprocal_root
+from jaxmimo.core.scaling import binary_scale
 from jaxmimo.core.small_matrices import Parts, adjoint_product, sum_of_columns
 
 
@@ -50,8 +51,11 @@ def uplink_sinr(
     # Combiners of unit norm keep the squares below within the range of single precision.
     v = Parts.of(combiner)
     norms = v.power.sum(0)
-    gains = adjoint_product(v * reciprocal_root(norms)[None], Parts.of(h) * amplitude[None])
-    return sinr_of_gains(gains, jnp.where(norms == 0, 0.0, not_negative(noise_power)))
+    sent = h * amplitude[None]
+    unit = binary_scale(jnp.max(jnp.abs(sent)))  # likewise of channels
+    gains = adjoint_product(v * reciprocal_root(norms)[None], Parts.of(sent / unit))
+    noise = not_negative(noise_power) / unit / unit
+    return sinr_of_gains(gains, jnp.where(norms == 0, 0.0, noise))
 
 
 def sinr_of_gains(

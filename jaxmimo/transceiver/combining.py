@@ -20,12 +20,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Complex
 
 from jaxmimo.core.checks import require
-from jaxmimo.core.guards import not_negative
+from jaxmimo.core.dual_basis import dual_basis
+from jaxmimo.core.guards import not_negative, root
+from jaxmimo.core.scaling import binary_scale
 from jaxmimo.core.small_matrices import (
     Parts,
     adjoint_product,
     diagonal,
-    gram_matrix,
     inverse,
     sum_of_columns,
 )
@@ -63,8 +64,9 @@ def zf_combiner(
 ) -> Complex[Array, "antennas users"]:
     r"""Zero-forcing combiner, $V = \hat H (\hat H^H \hat H)^{-1}$.
 
-    Users with the same channel cannot be separated: the Gram matrix is singular. It is then
-    inverted as if it had rounding noise on its diagonal, so that the combiner is finite and
+    It is found from the channels, not from their Gram matrix, and so holds to condition numbers
+    near the inverse of the precision. Users with the same channel cannot be separated. What
+    rounding leaves of their difference is then taken for one, so that the combiner is finite and
     the SINR of these users small.
 
     Args:
@@ -86,15 +88,14 @@ def zf_combiner(
         f"`h_hat` must have at most as many users as antennas for zero forcing, but has {users} "
         f"users and {antennas} antennas. Serve fewer users or use `mmse_combiner`.",
     )
-    h = Parts.of(h_hat)
-    return adjoint_product(h.adjoint, inverse(gram_matrix(h))).merged()
+    return dual_basis(Parts.of(h_hat)).merged()
 
 
 @jax.jit
 def mmse_combiner(
     h_hat: Complex[Array, "antennas users"], noise_to_power: ArrayLike, *statistics: Any
 ) -> Complex[Array, "antennas users"]:
-    r"""MMSE combiner for known channels, through the smaller of the two Gram matrices.
+    r"""MMSE combiner for known channels.
 
     $$V = (\hat H \hat H^H + \tfrac{\sigma^2}{p} I)^{-1} \hat H
         = \hat H (\hat H^H \hat H + \tfrac{\sigma^2}{p} I)^{-1}$$
@@ -108,12 +109,10 @@ def mmse_combiner(
         Tominaga et al., eq. (12).
     """
     antennas, users = h_hat.shape
-    h, noise_to_power = Parts.of(h_hat), not_negative(noise_to_power)
-    if users <= antennas:
-        gram = _plus_identity(gram_matrix(h), noise_to_power)
-        return adjoint_product(h.adjoint, inverse(gram)).merged()
-    gram = _plus_identity(gram_matrix(h.adjoint), noise_to_power)
-    return adjoint_product(inverse(gram), h).merged()
+    h = Parts.of(h_hat)
+    if users > antennas:
+        return _regularized_dual(h.adjoint, noise_to_power).adjoint.merged()
+    return _regularized_dual(h, noise_to_power).merged()
 
 
 @jax.jit
@@ -137,12 +136,20 @@ def error_aware_mmse_combiner(
     References:
         Bjornson, Hoydis, Sanguinetti, "Massive MIMO Networks", 2017, Section 4.1.
     """
-    h, noise_to_power = Parts.of(h_hat), not_negative(noise_to_power)
-    whitened = adjoint_product(
-        inverse(_plus_identity(Parts.of(error_covariance), noise_to_power)), h
-    )
+    # In units in which the largest amplitude is about one, whatever those of the channels are.
+    unit = binary_scale(jnp.max(jnp.abs(h_hat)))
+    h, noise = Parts.of(h_hat / unit), not_negative(noise_to_power) / unit / unit
+    errors = _plus_identity(Parts.of(error_covariance / unit / unit), noise)
+    whitened = adjoint_product(inverse(errors), h)
     small = inverse(_plus_identity(adjoint_product(h, whitened), 1.0))
-    return adjoint_product(whitened.adjoint, small).merged()
+    return (adjoint_product(whitened.adjoint, small) * (1.0 / unit)).merged()
+
+
+def _regularized_dual(h: Parts, noise_to_power: ArrayLike) -> Parts:
+    r"""$H (H^H H + \lambda I)^{-1}$, the dual basis of H over $\sqrt\lambda I$, but for its end."""
+    noise = root(jnp.asarray(noise_to_power, h.real.dtype)) * jnp.eye(h.shape[1])
+    extended = Parts.joined(h, Parts(noise, jnp.zeros_like(noise)))
+    return dual_basis(extended)[: h.shape[0]]
 
 
 def _mr_gains(gram: Parts, error: Parts, noise_to_power: ArrayLike) -> tuple[Parts, Array]:
@@ -151,11 +158,13 @@ def _mr_gains(gram: Parts, error: Parts, noise_to_power: ArrayLike) -> tuple[Par
 
 
 def _zf_gains(gram: Parts, error: Parts, noise_to_power: ArrayLike) -> tuple[Parts, Array]:
+    r"""As of MMSE at $\lambda = 0$, where the norms are the diagonal of B itself."""
     del noise_to_power
-    return _regularized_gains(gram, error, 0.0)
+    b = inverse(gram)
+    return _plus_identity(adjoint_product(b, error) * -1.0, 1.0), diagonal(b.real)
 
 
-def _regularized_gains(gram: Parts, error: Parts, added: ArrayLike) -> tuple[Parts, Array]:
+def _mmse_gains(gram: Parts, error: Parts, added: ArrayLike) -> tuple[Parts, Array]:
     r"""With $B = (\hat H^H \hat H + \lambda I)^{-1}$ the gains are $I - B (\lambda I + D)$.
 
     $D = \hat H^H (\hat H - H)$ is small, which saves the digits that $B \hat H^H H$ would lose.
@@ -163,15 +172,15 @@ def _regularized_gains(gram: Parts, error: Parts, added: ArrayLike) -> tuple[Par
     """
     b = inverse(_plus_identity(gram, added))
     missed = adjoint_product(b, _plus_identity(error, added))
-    gains = _plus_identity(missed * -1.0, 1.0)
     norms = diagonal(b.real) - added * sum_of_columns(b.power)
-    return gains, jnp.maximum(norms, 0.0)  # rounding may leave less than nothing
+    # Rounding may leave less than nothing.
+    return _plus_identity(missed * -1.0, 1.0), jnp.maximum(norms, 0.0)
 
 
 IN_GRAM_FORM: dict[Combiner, GramForm] = {
     mr_combiner: _mr_gains,
     zf_combiner: _zf_gains,
-    mmse_combiner: _regularized_gains,
+    mmse_combiner: _mmse_gains,
 }
 """The Gram form of each scheme that has one."""
 

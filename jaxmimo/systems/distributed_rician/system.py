@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float
 
 from jaxmimo.channel.correlation import Covariance, uncorrelated
-from jaxmimo.channel.geometry import ap_grid
+from jaxmimo.channel.geometry import ap_grid, common_origin
 from jaxmimo.core.checks import (
     array_module,
     on_device,
@@ -51,6 +51,7 @@ class DistributedRician(eqx.Module):
         spacing: Antenna spacing [wavelengths]; a plain number.
         ap_positions: Positions of the APs, shape (aps, 2) [m]; None means the grid.
         user_positions: Positions of the users, shape (users, 2) [m]; None drops them at random.
+            Where both are given, they are kept as counted from the first AP.
 
     Raises:
         ValueError: If shapes or lengths do not fit, or values are negative or not finite.
@@ -124,6 +125,8 @@ class DistributedRician(eqx.Module):
         self.carrier_hz = positive_number("carrier_hz", carrier_hz)
         real_number("spacing", spacing)
         self.spacing = float(spacing)  # a plain number, also inside `jax.jit`
+        if ap_positions is not None and user_positions is not None:
+            ap_positions, user_positions = common_origin(ap_positions, user_positions)
         grid = ap_grid(num_aps, self.side) if ap_positions is None else ap_positions
         self.ap_positions = real_array("ap_positions", grid)
         self.user_positions = (

@@ -7,7 +7,7 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxmimo.channel.geometry import ap_grid
+from jaxmimo.channel.geometry import ap_grid, common_origin
 from jaxmimo.channel.multipath import Grid, check_band
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT, wavelength
 from jaxmimo.channel.umi_street_canyon import LosModel, never_los
@@ -51,6 +51,7 @@ class WidebandMmwave(eqx.Module):
         random_aps: Whether each drop places the APs at random, too, instead of on the grid.
         ap_positions: Positions of the APs, shape (aps, 2) [m]; None means the grid.
         user_positions: Positions of the users, shape (users, 2) [m]; None drops them at random.
+            Where both are given, they are kept as counted from the first AP.
 
     Raises:
         ValueError: If shapes do not fit, or values are not physical: a band that reaches down to
@@ -127,6 +128,8 @@ class WidebandMmwave(eqx.Module):
             "`random_aps` must be False where `ap_positions` are given. Leave one of them out.",
         )
         self.random_aps = bool(random_aps)
+        if ap_positions is not None and user_positions is not None:
+            ap_positions, user_positions = common_origin(ap_positions, user_positions)
         grid = ap_grid(num_aps, self.side) if ap_positions is None else ap_positions
         self.ap_positions = real_array("ap_positions", grid)
         self.user_positions = (
