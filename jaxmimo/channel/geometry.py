@@ -147,7 +147,8 @@ def common_origin(
     Raises:
         ValueError: If positions are no finite real numbers.
     """
-    real_array("ap_positions", ap_positions), real_array("user_positions", user_positions)
+    real_array("ap_positions", ap_positions)
+    real_array("user_positions", user_positions)
     if is_traced(ap_positions, user_positions):
         return ap_positions, user_positions
     aps, users = (np.asarray(each, np.float64) for each in (ap_positions, user_positions))
@@ -159,11 +160,7 @@ def common_origin(
 def _offsets(
     ap_positions: Float[Array, "aps 2"], user_positions: Float[Array, "users 2"]
 ) -> Float[Array, "aps users 2"]:
-    if not isinstance(ap_positions, Array) and not isinstance(user_positions, Array):
-        # In double precision, where they are NumPy's.
-        aps, users = (np.asarray(each, np.float64) for each in (ap_positions, user_positions))
-        return jnp.asarray(users[None] - aps[:, None], jnp.result_type(float))
-    return jnp.asarray(user_positions)[None] - jnp.asarray(ap_positions)[:, None]
+    return user_positions[None, :, :] - ap_positions[:, None, :]
 
 
 def _is_tiny(squared: Float[Array, "aps users"]) -> Array:

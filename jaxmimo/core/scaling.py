@@ -13,4 +13,5 @@ def binary_scale(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     x = jnp.abs(lax.stop_gradient(x))
     mantissa, exponent = jnp.frexp(x)
     regular = (mantissa != 0) & jnp.isfinite(x)
-    return jnp.ldexp(jnp.ones_like(x), jnp.where(regular, exponent - 1, 0))
+    exponent = jnp.minimum(exponent - 1, jnp.finfo(x.dtype).maxexp - 2)  # as far as it is finite
+    return jnp.ldexp(jnp.ones_like(x), jnp.where(regular, exponent, 0))

@@ -7,6 +7,7 @@ from jaxtyping import Complex, Float
 
 from jaxmimo.core.checks import require
 from jaxmimo.core.guards import reciprocal
+from jaxmimo.core.scaling import binary_scale
 from jaxmimo.core.singular_values import singular_values
 from jaxmimo.core.small_matrices import Parts, adjoint_product, cholesky
 
@@ -37,8 +38,11 @@ def vector_correlation(
         Tominaga et al., "On the Spectral Efficiency of D-MIMO Networks under Rician Fading",
         eq. (15); Puccetti, "Measuring Linear Correlation Between Random Vectors", 2022.
     """
-    x, y = cholesky(Parts.of(cov_x)), cholesky(Parts.of(cov_y))
-    return correlation_of_factors(x, y, jnp.trace(cross_cov))
+    # In units of the vectors, since factors of small covariances would be rounding.
+    units = [binary_scale(jnp.max(jnp.abs(cov))) for cov in (cov_x, cov_y)]
+    x, y = (cholesky(Parts.of(c / u)) for c, u in zip((cov_x, cov_y), units, strict=True))
+    trace = jnp.trace(cross_cov) / jnp.sqrt(units[0]) / jnp.sqrt(units[1])
+    return correlation_of_factors(x, y, trace)
 
 
 def correlation_of_factors(

@@ -120,7 +120,7 @@ def received_powers(
 
     Raises:
         ValueError: If there is no path or no subcarrier, a prefix is negative or longer than the
-            symbol, or the shapes do not fit.
+            symbol, the shapes do not fit, or a known delay is beyond the symbols that count.
 
     References:
         Pitaval, "A note on simplified SINR expressions for OFDM with insufficient CP",
@@ -130,6 +130,8 @@ def received_powers(
     prefix = _prefix_lengths("prefix_lengths", prefix_lengths, subcarriers)
     delay = real_array("delay_samples", delay_samples)
     _check_paths(amplitudes.shape, delay.shape, prefix.shape)
+    if not isinstance(delay_samples, Array) and not is_traced(prefix):
+        _check_reach(np.asarray(delay), float(np.min(prefix, initial=np.inf)), subcarriers)
     late, early = _foreign_shares(delay[:, None], jnp.atleast_1d(prefix)[None], subcarriers)
     # A product with zeros and ones puts the amplitudes in order and sums those of later paths,
     # faster than gathers and running sums would. Ranks and not delays are compared, which the
@@ -267,6 +269,18 @@ def _check_paths(
         len(prefixes) <= 1,
         f"`prefix_lengths` must be a number or of shape (prefixes,), but has shape {prefixes}. "
         "Flatten it.",
+    )
+
+
+def _check_reach(delay: np.ndarray, prefix: float, subcarriers: int) -> None:
+    """Refuse paths that bring symbols before the previous or after the next one."""
+    earliest, latest = -(subcarriers + prefix), subcarriers + 2 * prefix
+    beyond = delay[(delay < earliest) | (delay > latest)]
+    require(
+        beyond.size == 0,
+        f"`delay_samples` must lie between -(P + C) = {earliest:g} and P + 2C = {latest:g}, but "
+        f"{beyond[:1].sum():g} is among them: such a path brings a third symbol. Use more "
+        "subcarriers, or leave it out.",
     )
 
 

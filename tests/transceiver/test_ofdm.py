@@ -335,6 +335,10 @@ NOTHING, NO_PAIRS = (
             lambda: received_powers(AMPLITUDES, TIMES, np.zeros((1, 1)), 64),
             "`prefix_lengths` .*Flatten",
         ),
+        (
+            lambda: received_powers(normal(np.random.default_rng(0), 3), [0, 17, 40], [0, 4], 16),
+            r"`delay_samples` .* -16 and P \+ 2C = 16, but 17",
+        ),
         (lambda: prefix_sinr(NOTHING, 1.0), "all pairs of users"),
         (lambda: prefix_sinr(NO_PAIRS, jnp.ones(3)), r"`noise` .*= \(2,\), but has shape \(3,\)"),
         (lambda: prefix_sinr(NO_PAIRS, np.nan), "`noise` must be finite"),
