@@ -78,7 +78,7 @@ def cyclic_prefix_weights(
 
 def received_powers(
     amplitudes: Complex[Array, "*links paths"],
-    delay_samples: Float[Array, "..."],
+    delay_samples: ArrayLike,
     prefix_lengths: ArrayLike,
     num_subcarriers: int,
 ) -> PrefixPowers:

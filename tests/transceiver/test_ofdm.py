@@ -336,7 +336,7 @@ NOTHING, NO_PAIRS = (
             "`prefix_lengths` .*Flatten",
         ),
         (
-            lambda: received_powers(normal(np.random.default_rng(0), 3), [0, 17, 40], [0, 4], 16),
+            lambda: received_powers(AMPLITUDES, np.array([0.0, 17, 40]), np.array([0, 4]), 16),
             r"`delay_samples` .* -16 and P \+ 2C = 16, but 17",
         ),
         (lambda: prefix_sinr(NOTHING, 1.0), "all pairs of users"),
