@@ -57,6 +57,7 @@ def curve_with_points(
     x: ArrayLike,
     *,
     closed_form: ArrayLike | None = None,
+    closed_form_x: ArrayLike | None = None,
     mean: ArrayLike | None = None,
     std_error: ArrayLike | None = None,
     label: str,
@@ -64,15 +65,19 @@ def curve_with_points(
     linestyle: str = "-",
     marker: str = "o",
     marker_size: float = 5.5,
+    joined: bool = True,
+    filled: bool = False,
 ) -> None:
     """Draw a closed form as a line and its simulation as points with 95 % error bars.
 
-    Without a closed form a thin line joins the points. Points that are NaN are left out.
+    Without a closed form a thin line joins the points, unless the curve between them is not known.
+    Points that are NaN are left out.
 
     Args:
         ax: Axes to draw into.
         x: The swept parameter.
         closed_form: Values of the line.
+        closed_form_x: Where they are, if not at `x`: between few points closed forms need more.
         mean: Values of the points.
         std_error: Standard errors of the points; needs `mean`.
         label: The one entry of line and points in the legend.
@@ -80,20 +85,26 @@ def curve_with_points(
         linestyle: Style of the line.
         marker: Marker of the points.
         marker_size: Its size [points]; of curves that coincide, give those below larger ones.
+        joined: Whether a line joins points without a closed form.
+        filled: Whether markers are filled, where lines cannot tell curves apart.
     """
     x = np.asarray(x)
     line = {"color": color, "linestyle": linestyle, "linewidth": 1.6}
-    shape = {"marker": marker, "markersize": marker_size, "markerfacecolor": "white"}
+    face = color if filled else "white"
+    shape = {"marker": marker, "markersize": marker_size, "markerfacecolor": face}
+    alone = closed_form is not None or not joined
     points = {"color": color, **shape}
     if closed_form is not None:
-        ax.plot(x, np.asarray(closed_form), label="_line", **line)
+        line_x = x if closed_form_x is None else np.asarray(closed_form_x)
+        ax.plot(line_x, np.asarray(closed_form), label="_line", **line)
     if mean is not None:
         bars = None if std_error is None else ERROR_BAR * np.asarray(std_error)
-        joint = {"linestyle": "none"} if closed_form is not None else line | {"linewidth": 0.9}
+        joint = {"linestyle": "none"} if alone else line | {"linewidth": 0.9}
         style = {"capsize": 2.5, "elinewidth": 1.2, "zorder": 3, "label": "_points"}
         ax.errorbar(x, np.asarray(mean), yerr=bars, **{**style, **joint, **points})
     # One legend entry for both: a line that is never drawn, since it has no points.
-    ax.plot([], [], label=label, **(line if mean is None else line | points))
+    drawn = line if closed_form is not None or joined else {"linestyle": "none"}
+    ax.plot([], [], label=label, **(drawn if mean is None else drawn | points))
 
 
 def legend_beside(ax: Axes, title: str | None = None, keys: Sequence[Artist] | None = None) -> None:

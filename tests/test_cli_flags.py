@@ -31,7 +31,7 @@ CLOSED_FORMS = (
     ("iqi_aps", "_sum_se_limit"),
     ("iqi_users", "_closed_forms_of_first_users"),
     ("squint_gain", "_closed_forms"),
-    ("wideband_correlation", "_closed_forms"),
+    ("wideband_correlation_forms", "closed_forms"),
 )
 """Programs that studies run before they simulate."""
 

@@ -191,3 +191,18 @@ def test_pictures_do_not_depend_on_the_users_backend(tmp_path):
     with mpl.rc_context({"backend": "agg"}):
         save_figure(new_axes(), tmp_path / "a.png")
     assert (tmp_path / "a.png").exists()
+
+
+def test_points_are_not_joined_where_the_curve_between_them_is_not_known():
+    ax = new_axes()
+    curve_with_points(ax, X, mean=X, label="a", color="k", joined=False, filled=True)
+    styles = {line.get_linestyle() for line in ax.lines}
+    assert styles == {"None"}
+    assert {line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"} == {"k"}
+
+
+def test_a_closed_form_may_have_more_points_than_the_simulation():
+    ax = new_axes()
+    x = np.linspace(0.0, 1.0, 50)
+    curve_with_points(ax, X, closed_form=x, closed_form_x=x, mean=X, label="a", color="k")
+    assert [len(line.get_xdata()) for line in ax.lines if line.get_linestyle() == "-"] == [50, 0]

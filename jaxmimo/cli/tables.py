@@ -1,8 +1,7 @@
 """Tables of results, as wide as a terminal: no number and no name is ever cut.
 
 By convention `x_std_error` holds the standard errors of `x`, which share its cells, and a variable
-whose name ends in `_cdf`, `_over_band` or `_by_step` is a long curve, for pictures and the file: no
-table shows it.
+whose name ends in one of `ASIDES` is a long curve, for pictures and the file: no table shows it.
 """
 
 import itertools
@@ -23,7 +22,7 @@ MAX_ROWS = 150
 ROUNDING = 1e-12
 """Relative standard error below which a value is exact, but for rounding."""
 
-ASIDES = ("_cdf", "_over_band", "_by_step")
+ASIDES = ("_cdf", "_over_band", "_by_step", "_densely")
 """Ends of names of variables that pictures show better than tables."""
 
 STD_ERROR = "_std_error"

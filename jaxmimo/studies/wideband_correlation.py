@@ -1,8 +1,7 @@
 """Spatial correlation over a wide band, section III of Ahn et al.: micro, macro, and both."""
 
 import math
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import jax
@@ -12,15 +11,13 @@ import xarray as xr
 from jax import Array
 from jax.tree_util import Partial
 
-from jaxmimo.channel.correlation import mean_wave
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
-from jaxmimo.core.programs import kept_jit
-from jaxmimo.rates import wideband_correlation as rates
 from jaxmimo.studies import (
     common,
     domains,
     wideband_correlation_claims,
     wideband_correlation_draws,
+    wideband_correlation_forms,
     wideband_correlation_picture,
 )
 from jaxmimo.studies.study import Parameters, Sampling, Study
@@ -28,11 +25,15 @@ from jaxmimo.studies.wideband import PAPER
 
 PARTS = ("array", "place", "gains")
 """What loses correlation over frequency: antennas of one AP, the phase of its distance, paths."""
-ASSUMPTIONS: dict[str, rates.AngleCorrelation] = {
-    "common angles": rates.common_angles,
-    "independent angles": rates.independent_angles,
-    "independent scattering": rates.independent_scattering,
+SWEPT = {
+    "spacing_correlation": "spacing",
+    "frequency_correlation": "separation_mhz",
+    "kronecker_miss": "kronecker_std_deg",
+    "jitter_correlation": "jitter_cm",
 }
+"""What is swept for each closed form; it is also drawn between the values."""
+RATIOS = {"separation_mhz": 400, "kronecker_std_deg": 40}
+"""Of these, the ones with a logarithmic axis, and values to draw."""
 
 _ATTRIBUTES = {
     "spacing_correlation": ("Correlation of neighbours", "1"),
@@ -124,8 +125,18 @@ class WidebandCorrelation(Parameters):
 
 def run(parameters: WidebandCorrelation, sampling: Sampling) -> xr.Dataset:
     """Simulate all parts with one kernel; closed forms stand beside."""
-    forms = jax.tree.map(np.asarray, _closed_forms(parameters))
-    kronecker, miss = _kronecker(forms["correlation"], forms["micro"], forms["macro"])
+    swept, dense = _dense(parameters)
+    forms = jax.tree.map(np.asarray, wideband_correlation_forms.closed_forms(dense))
+    kronecker, miss = wideband_correlation_forms.kronecker(
+        forms["correlation"], forms["micro"], forms["macro"]
+    )
+    curves = {
+        **{name: abs(forms[name]) for name in ("spacing_correlation", "frequency_correlation")},
+        "kronecker_miss": miss,
+        "jitter_correlation": forms["jitter_correlation"],
+    }
+    forms = {name: forms[name][..., swept[SWEPT[name]]] for name in forms if name in SWEPT}
+    kronecker = kronecker[:, swept[SWEPT["kronecker_miss"]]]
     phases = {
         name: _phase(forms[name]) for name in ("spacing_correlation", "frequency_correlation")
     }
@@ -133,28 +144,28 @@ def run(parameters: WidebandCorrelation, sampling: Sampling) -> xr.Dataset:
     estimate = common.simulate(
         sample, Partial(_statistic, kronecker), sampling, judged=_widest_spread
     )
-    closed_forms = {
-        **{name: abs(forms[name]) for name in phases},
-        "kronecker_miss": miss,
-        "jitter_correlation": forms["jitter_correlation"],
-    }
-    dims = {
-        "spacing_correlation": ("angular_std_deg", "spacing"),
-        "frequency_correlation": ("part", "separation_mhz"),
-        "kronecker_miss": ("assumption", "kronecker_std_deg"),
-        "jitter_correlation": ("bearing_deg", "jitter_cm"),
+    outer = {
+        "spacing_correlation": "angular_std_deg",
+        "frequency_correlation": "part",
+        "kronecker_miss": "assumption",
+        "jitter_correlation": "bearing_deg",
     }
     variables = {}
-    for name, of_it in dims.items():
-        variables[name] = (of_it, estimate.mean[name])
-        variables[f"{name}_std_error"] = (of_it, estimate.std_error[name])
-        variables[f"{name}_closed_form"] = (of_it, closed_forms[name])
-    dataset = common.make_dataset(_coordinates(parameters), variables, _attributes())
+    for name, by in outer.items():
+        along = SWEPT[name]
+        variables[name] = ((by, along), estimate.mean[name])
+        variables[f"{name}_std_error"] = ((by, along), estimate.std_error[name])
+        variables[f"{name}_closed_form"] = ((by, along), curves[name][..., swept[along]])
+        variables[f"{name}_densely"] = ((by, f"{along}_dense"), curves[name])
+    coordinates = _coordinates(parameters)
+    for along in swept:
+        coordinates[f"{along}_dense"] = getattr(dense, along)
+    dataset = common.make_dataset(coordinates, variables, _attributes())
     return dataset.assign_attrs(realizations=estimate.realizations)
 
 
 def _coordinates(parameters: WidebandCorrelation) -> dict[str, Any]:
-    swept = {"part": PARTS, "assumption": tuple(ASSUMPTIONS)}
+    swept = {"part": PARTS, "assumption": tuple(wideband_correlation_forms.ASSUMPTIONS)}
     named = {
         name: getattr(parameters, name)
         for name in _ATTRIBUTES
@@ -163,12 +174,33 @@ def _coordinates(parameters: WidebandCorrelation) -> dict[str, Any]:
     return {**swept, **named}
 
 
+def _dense(
+    parameters: WidebandCorrelation,
+) -> tuple[dict[str, np.ndarray], WidebandCorrelation]:
+    """Where the swept values are among denser ones, between which closed forms look smooth."""
+    places, dense = {}, {}
+    for name in SWEPT.values():
+        values = np.asarray(getattr(parameters, name))
+        ratios = name in RATIOS and values[0] > 0
+        between = (np.geomspace if ratios else np.linspace)(
+            values[0], values[-1], RATIOS.get(name, 400)
+        )
+        every = np.union1d(values, np.clip(between, values[0], values[-1]))
+        places[name], dense[name] = np.searchsorted(every, values), tuple(every.tolist())
+    return places, replace(parameters, **dense)
+
+
 def _attributes() -> dict[str, tuple[str, str]]:
     closed_forms = {
         f"{name}_closed_form": (f"{long_name}, closed form", unit)
         for name, (long_name, unit) in _ATTRIBUTES.items()
     }
-    return {**_ATTRIBUTES, **closed_forms}
+    dense = {
+        f"{name}_{ending}": _ATTRIBUTES[name]
+        for names, ending in ((SWEPT, "densely"), (SWEPT.values(), "dense"))
+        for name in names
+    }
+    return {**_ATTRIBUTES, **closed_forms, **dense}
 
 
 def _phase(values: np.ndarray) -> np.ndarray:
@@ -188,96 +220,6 @@ def _statistic(kronecker: Array, means: dict[str, Array]) -> dict[str, Array]:
 def _widest_spread(values: dict[str, Array]) -> Array:
     """Where the Kronecker product fails most; elsewhere a relative error means nothing."""
     return values["kronecker_miss"][1, -1]
-
-
-@kept_jit
-def _closed_forms(parameters: WidebandCorrelation) -> dict[str, Array]:
-    """What has a closed form, with the factors of the Kronecker products, in one program."""
-    correlation, micro, macro = _stacked_channel(parameters)
-    return {
-        "spacing_correlation": _spacing_correlation(parameters),
-        "frequency_correlation": _frequency_correlation(parameters),
-        "jitter_correlation": _jitter_correlation(parameters),
-        "correlation": correlation,
-        "micro": micro,
-        "macro": macro,
-    }
-
-
-def _spacing_correlation(parameters: WidebandCorrelation) -> Array:
-    phases = 2 * np.pi * np.asarray(parameters.spacing)
-    stds = np.radians(parameters.angular_std_deg)
-    return jax.vmap(partial(mean_wave, phases, parameters.angle))(stds)
-
-
-def _frequency_correlation(parameters: WidebandCorrelation) -> Array:
-    separation = 1e6 * np.asarray(parameters.separation_mhz)
-    reach = (parameters.array_antennas - 1) * parameters.element_spacing
-    phases = 2 * np.pi * separation * reach / SPEED_OF_LIGHT
-    array = mean_wave(phases, parameters.angle, math.radians(parameters.array_std_deg))
-
-    def of_place(offset: Array) -> Array:
-        # The one AP lies along x.
-        return rates.position_correlation(offset, 0.0, jnp.zeros(1), parameters.place_m)[0, 0]
-
-    place = jax.vmap(of_place)(jnp.asarray(separation))
-    gains = rates.frequency_correlation(separation, 1e-9 * parameters.delay_spread_ns)
-    return jnp.stack([array, place + 0j, gains])
-
-
-def _stacked_channel(parameters: WidebandCorrelation) -> tuple[Array, Array, Array]:
-    """Correlation for each assumption and spread, micro of each spread, macro of each assumption.
-
-    All are between the carrier and the widest separation.
-    """
-    aps = parameters.num_aps
-    distances = jnp.asarray(parameters.ap_distance_step_m * np.arange(aps))
-    offset = 1e6 * parameters.separation_mhz[-1]
-    array = (parameters.num_antennas, parameters.element_spacing, parameters.angle)
-
-    def macro_of(assumption: rates.AngleCorrelation) -> Array:
-        alike = assumption is not rates.independent_scattering
-        covariance = jnp.ones((aps, aps)) if alike else jnp.eye(aps)
-        return rates.macro_correlation(offset, 0.0, distances, covariance + 0j)
-
-    macro = [macro_of(assumption) for assumption in ASSUMPTIONS.values()]
-
-    def of_spread(std: Array) -> tuple[Array, Array]:
-        micro = rates.micro_correlation(offset, 0.0, *array, std, parameters.carrier)
-        here, there = (
-            rates.mean_response(frequency, *array, std, parameters.carrier)
-            for frequency in (offset, 0.0)
-        )
-        # All APs see alike.
-        blocks, here, there = (jnp.stack([each] * aps) for each in (micro, here, there))
-        pairs = zip(ASSUMPTIONS.values(), macro, strict=True)
-        each = [assumption(blocks, here, there, of_aps) for assumption, of_aps in pairs]
-        return jnp.stack(each), micro
-
-    stds = jnp.asarray(np.radians(parameters.kronecker_std_deg))
-    correlation, micro = jax.vmap(of_spread, out_axes=(1, 0))(stds)
-    return correlation, micro, jnp.stack(macro)
-
-
-def _jitter_correlation(parameters: WidebandCorrelation) -> Array:
-    bearings = jnp.asarray(np.radians([0.0, *parameters.bearing_deg]))
-    carrier = parameters.carrier
-
-    def of_jitter(jitter: Array) -> Array:
-        return rates.position_correlation(carrier, carrier, bearings, jitter)[0, 1:]
-
-    jitters = jnp.asarray(1e-2 * np.asarray(parameters.jitter_cm))
-    return jax.vmap(of_jitter, out_axes=1)(jitters)
-
-
-def _kronecker(
-    correlation: np.ndarray, micro: np.ndarray, macro: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Kronecker product for each assumption and spread, and the share of R that it misses."""
-    product = np.array([[np.kron(of_array, of_aps) for of_array in micro] for of_aps in macro])
-    gap = np.linalg.norm(correlation - product, axis=(-2, -1))
-    miss = (gap / np.linalg.norm(correlation, axis=(-2, -1))) ** 2
-    return product, miss.astype(float).round(9)  # below that it is rounding
 
 
 STUDY = Study(

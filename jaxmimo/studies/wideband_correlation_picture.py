@@ -57,7 +57,8 @@ def _draw(
         curve_with_points(
             ax,
             dataset[x] * aside**i,
-            closed_form=curve[f"{name}_closed_form"],
+            closed_form=curve[f"{name}_densely"],
+            closed_form_x=dataset[f"{x}_dense"] * aside**i,
             mean=curve[name],
             std_error=curve[f"{name}_std_error"],
             label=label(value),

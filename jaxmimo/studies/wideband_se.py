@@ -108,7 +108,7 @@ def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
     panels = ("ap_antennas", "bandwidth_mhz")
     if ax is not None:
         _draw_panel(ax, one_panel(dataset, panels))
-        legend_beside(ax, "lines: combiner\ncolours: designed")
+        legend_beside(ax, "fill: combiner\ncolours: designed")
         return ax
     rows, columns = (np.size(dataset[dim]) for dim in panels)
     axes = panel_grid(rows, columns, panel_size=(3.8, 3.0))
@@ -123,7 +123,6 @@ def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 def _draw_panel(ax: Axes, panel: xr.Dataset) -> None:
     designs, combiners = np.atleast_1d(panel.design), np.atleast_1d(panel.combiner)
-    styles = ("-", "--", ":")
     for (i, design), (j, combiner) in (
         ((i, design), (j, combiner))
         for j, combiner in enumerate(combiners)
@@ -140,7 +139,8 @@ def _draw_panel(ax: Axes, panel: xr.Dataset) -> None:
             color=PALETTE[i % len(PALETTE)],
             marker=MARKERS[i % len(MARKERS)],
             marker_size=8.5 - 2.0 * i,  # designs that cost nothing coincide
-            linestyle=styles[j % len(styles)],
+            joined=False,  # how the SE peaks between subcarriers is not known
+            filled=j > 0,
         )
     ax.set(xlabel=axis_label(panel.band_position), ylabel=axis_label(panel.se_over_band))
     ax.set_ylim(bottom=0)

@@ -92,6 +92,21 @@ def test_wideband_correlation_values(results):
         assert 0 < dataset[f"{name}_std_error"].max() < 0.05
 
 
+def test_closed_forms_are_drawn_between_points_and_agree_at_them(results):
+    dataset = results["wideband-correlation"]
+    for name, along in wideband_correlation.SWEPT.items():
+        dense, form = dataset[f"{name}_densely"], dataset[f"{name}_closed_form"]
+        at_points = dense.sel({f"{along}_dense": dataset[along].values}).values
+        np.testing.assert_array_equal(at_points, form.values)
+        assert dense.sizes[f"{along}_dense"] >= 40
+    # |sin x / x| touches zero at 150 MHz and rises to 0.2172 between it and the next zero.
+    place = dataset.frequency_correlation_densely.sel(part="place")
+    between = place[(place.separation_mhz_dense > 150) & (place.separation_mhz_dense < 300)]
+    assert float(between.max()) == pytest.approx(0.2172, abs=5e-4)
+    figure = STUDIES["wideband-correlation"].plot(dataset).get_figure()
+    assert all(max(len(line.get_xdata()) for line in ax.lines) >= 40 for ax in figure.axes)
+
+
 def test_a_wrong_closed_form_does_not_pass(results):
     """The claims of agreement are judged by standard errors that are small enough."""
     for name, variable in (
