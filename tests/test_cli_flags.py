@@ -17,9 +17,8 @@ from jaxmimo.cli.run import RunFlags
 from jaxmimo.studies import STUDIES, common, domains
 
 ODD = (
-    "", "0", "-1", "1.5", "inf", "-inf", "nan", "1e308", "-1e308", "1e-320", "1e400", str(10**19),
-    "1" + 400 * "0", 5000 * "9", "text", "None", "[1]", "\x1b[31mred", "a\0b", "a\n\nb",
-    "\u2500\u256d", 10_000 * "x", "../../etc",
+    "", "0", "-1", "1.5", "inf", "nan", "1e308", str(10**19), "1" + 400 * "0", 5000 * "9", "text",
+    "\x1b[31mred", "a\0b", "a\n\nb", 10_000 * "x",
 )  # fmt: skip
 LISTS = (
     [], ["4", "4"], ["4", "2", "1"], ["1", "nan"], ["1,2,x"], [","], 3000 * ["7"],

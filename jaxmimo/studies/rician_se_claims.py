@@ -140,7 +140,7 @@ def span_of(gap: xr.DataArray) -> str:
 def _lead(points: xr.Dataset, aps: int) -> float:
     """Standard errors by which a number of APs leads the best other; negative if it does not."""
     gap, error = _leads(points, aps)
-    best_other = int(gap.argmin())
+    best_other = int(np.argmin(gap.values))
     return float(gap[best_other] / error[best_other])
 
 
