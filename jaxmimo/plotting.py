@@ -103,7 +103,7 @@ def curve_with_points(
         style = {"capsize": 2.5, "elinewidth": 1.2, "zorder": 3, "label": "_points"}
         ax.errorbar(x, np.asarray(mean), yerr=bars, **{**style, **joint, **points})
     # One legend entry for both: a line that is never drawn, since it has no points.
-    drawn = line if closed_form is not None or joined else {"linestyle": "none"}
+    drawn: dict[str, Any] = line if closed_form is not None or joined else {"linestyle": "none"}
     ax.plot([], [], label=label, **(drawn if mean is None else drawn | points))
 
 

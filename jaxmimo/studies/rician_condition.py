@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from operator import attrgetter
 
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
