@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -16,7 +17,15 @@ from jax.typing import ArrayLike
 from jaxtyping import Complex, Float, Key
 
 from jaxmimo.channel.antennas import check_antennas, progressive_delay, ula_steering
-from jaxmimo.core.checks import integer, is_traced, real_array, require
+from jaxmimo.core.checks import (
+    angle_array,
+    function,
+    is_traced,
+    on_device,
+    positive_integer,
+    require,
+)
+from jaxmimo.core.covariances import covariance_array
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.randomness import uniform
 from jaxmimo.core.sinc import sinc
@@ -30,7 +39,9 @@ must be even in $\delta$, so that this is real. Deviations beyond half a turn wr
 
 Covariance = Callable[[Key[Array, ""], int, ArrayLike, float], Complex[Array, "antennas antennas"]]
 """What scatters: from (key, num_antennas, angle [rad], spacing [wavelengths]) to the covariance of
-one link. The key serves what is random about the surroundings; it may go unused."""
+one link, Hermitian and positive semidefinite. Its diagonal, one in all those here, is the power of
+the scattered waves over what path loss and Rician factor leave them. The key serves what is random
+about the surroundings; it may go unused."""
 
 
 def gaussian_law(order: Float[Array, " orders"], angular_std: Array) -> Float[Array, " orders"]:
@@ -180,6 +191,23 @@ def uncorrelated(
     return jnp.eye(num_antennas, dtype=jnp.result_type(complex))
 
 
+def checked_covariance(covariance: Covariance, num_antennas: int, spacing: float) -> Covariance:
+    """A `Covariance`, refused where what it gives for a link is no covariance.
+
+    One of a user's own is asked for a user 0.3 rad off boresight. Values that it computes from
+    traced ones are not looked at.
+
+    Raises:
+        ValueError: If it is no function, or gives what is no covariance.
+    """
+    function("covariance", covariance, "`uncorrelated`, or `LocalScattering(angular_std=0.1)`")
+    if covariance is uncorrelated or isinstance(covariance, LocalScattering | ScatteringClusters):
+        return covariance
+    link = covariance(jax.random.key(0), num_antennas, on_device(np.float32(0.3)), spacing)
+    covariance_array("covariance", link, num_antennas)
+    return covariance
+
+
 class LocalScattering(eqx.Module):
     """`local_scattering_covariance` as a `Covariance`; its key goes unused.
 
@@ -192,8 +220,8 @@ class LocalScattering(eqx.Module):
     law: AngleLaw = eqx.field(static=True)
 
     def __init__(self, *, angular_std: ArrayLike, law: AngleLaw = gaussian_law) -> None:
-        self.angular_std = real_array("angular_std", angular_std, minimum=0.0)
-        self.law = law
+        self.angular_std = angle_array("angular_std", angular_std, minimum=0.0)
+        self.law = function("law", law, "`gaussian_law`")
 
     def __call__(
         self, key: Key[Array, ""], num_antennas: int, angle: ArrayLike, spacing: float
@@ -230,14 +258,9 @@ class ScatteringClusters(eqx.Module):
         num_clusters: int = 6,
         spread: ArrayLike = 2 * math.pi / 9,
     ) -> None:
-        self.angular_std = real_array("angular_std", angular_std, minimum=0.0)
-        self.spread = real_array("spread", spread, minimum=0.0)
-        self.num_clusters = integer("num_clusters", num_clusters)
-        require(
-            self.num_clusters >= 1,
-            f"`num_clusters` must be at least 1, but got {num_clusters}. "
-            "Use `uncorrelated` for scattering from everywhere.",
-        )
+        self.angular_std = angle_array("angular_std", angular_std, minimum=0.0)
+        self.spread = angle_array("spread", spread, minimum=0.0)
+        self.num_clusters = positive_integer("num_clusters", num_clusters)
 
     def __call__(
         self, key: Key[Array, ""], num_antennas: int, angle: ArrayLike, spacing: float

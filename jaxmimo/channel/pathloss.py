@@ -12,6 +12,9 @@ from jaxmimo.core.guards import not_negative
 SPEED_OF_LIGHT = 299_792_458.0
 """[m/s]"""
 
+LEAST_CARRIER = SPEED_OF_LIGHT / (4 * np.pi)
+"""Carrier [Hz] below which free space would give more power at 1 m than was sent."""
+
 
 def wavelength(carrier_hz: ArrayLike) -> Array:
     r"""Wavelength $\lambda = c / f_c$ [m] of a carrier [Hz]."""
@@ -124,8 +127,8 @@ def umi_street_canyon(
     """
     distance_2d = real_array("distance_2d", distance_2d, minimum=0.0)
     carrier_frequency = _above("carrier_frequency", carrier_frequency, 0.0, "Hz")
-    ap_height = _above("ap_height", ap_height, _ENVIRONMENT_HEIGHT, "m")
-    ue_height = _above("ue_height", ue_height, _ENVIRONMENT_HEIGHT, "m")
+    ap_height = _above("ap_height", ap_height, ENVIRONMENT_HEIGHT, "m")
+    ue_height = _above("ue_height", ue_height, ENVIRONMENT_HEIGHT, "m")
     distance, carrier, ap, ue, in_sight = jnp.broadcast_arrays(
         jnp.maximum(not_negative(distance_2d), _NEAREST),
         carrier_frequency,
@@ -136,7 +139,7 @@ def umi_street_canyon(
     climb = (ap - ue) ** 2
     lg_distance = 0.5 * jnp.log10(distance**2 + climb)
     lg_carrier = jnp.log10(carrier / 1e9)
-    breakpoint_ = 4 * (ap - _ENVIRONMENT_HEIGHT) * (ue - _ENVIRONMENT_HEIGHT) / wavelength(carrier)
+    breakpoint_ = 4 * (ap - ENVIRONMENT_HEIGHT) * (ue - ENVIRONMENT_HEIGHT) / wavelength(carrier)
     near = 32.4 + 21.0 * lg_distance + 20.0 * lg_carrier
     far = 32.4 + 40.0 * lg_distance + 20.0 * lg_carrier - 9.5 * jnp.log10(breakpoint_**2 + climb)
     los_db = jnp.where(distance <= breakpoint_, near, far)
@@ -144,8 +147,10 @@ def umi_street_canyon(
     return jnp.where(in_sight, los_db, jnp.maximum(los_db, nlos_db))
 
 
-_ENVIRONMENT_HEIGHT = 1.0
+ENVIRONMENT_HEIGHT = 1.0
 """Effective height of what stands in the street [m]."""
+LEAST_CANYON_CARRIER = 0.5e9
+"""Carrier [Hz] at which the street canyon model begins."""
 _NEAREST = 10.0
 """Smallest distance along the ground that the street canyon model is meant for [m]."""
 

@@ -282,7 +282,7 @@ def cholesky(a: Parts) -> Parts:
     """Lower triangular F with F F^H = A, for Hermitian positive semidefinite matrices.
 
     As much as rounding takes is added to the diagonal, so that singular matrices have a factor
-    and a gradient, too.
+    and a gradient, too. Matrices that are indefinite by more than that have NaN in theirs.
     """
     return _cholesky(a)
 
@@ -297,14 +297,17 @@ def _cholesky_jvp(primals: tuple[Parts], tangents: tuple[Parts]) -> tuple[Parts,
 def _eliminated(a: Parts) -> Parts:
     size, limits = a.shape[0], jnp.finfo(a.real.dtype)
     added = 4 * size * limits.eps * diagonal(a.real)
-    floor = least_pivots(a)
+    floor, indefinite = least_pivots(a), -(limits.eps**0.5) * diagonal(a.real)
     rows = jnp.arange(size)[:, None]
+
+    def of(bounds: Array, j: Array) -> Array:
+        return lax.dynamic_index_in_dim(bounds, j, 0, keepdims=True)
 
     def eliminate(j: Array, state: tuple[Parts, Parts]) -> tuple[Parts, Parts]:
         rest, factor = state
         column = entry(rest, j, 1)
-        pivot = lax.dynamic_index_in_dim(column.real + added, j, 0, keepdims=True)
-        pivot = jnp.maximum(pivot, lax.dynamic_index_in_dim(floor, j, 0, keepdims=True))
+        pivot = of(column.real + added, j)
+        pivot = jnp.where(pivot < of(indefinite, j), jnp.nan, jnp.maximum(pivot, of(floor, j)))
         below = column * jnp.where(rows > j, lax.rsqrt(pivot), 0.0)
         column = Parts(jnp.where(rows == j, jnp.sqrt(pivot), below.real), below.imag)
         return rest - below[:, None] * below[None].conj(), replaced(factor, column[:, None], j, 1)

@@ -5,14 +5,18 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxmimo.core.checks import array_module, on_device
+from jaxmimo.core.checks import array_module, is_traced, on_device, require
 from jaxmimo.core.guards import root
 
 
-@np.errstate(over="ignore")  # infinity says it, as it does in JAX
+@np.errstate(over="ignore")
 def from_db(value_db: ArrayLike) -> Array:
-    """Power ratio [linear] of a value in decibels."""
-    return on_device(_linear(value_db))
+    """Power ratio [linear] of a value in decibels.
+
+    Raises:
+        ValueError: If the value is finite, and the ratio is not.
+    """
+    return _unless_infinite("value_db", value_db, _linear(value_db))
 
 
 def to_db(value: ArrayLike) -> Array:
@@ -39,7 +43,17 @@ def noise_power(
     xp = array_module(bandwidth_hz, noise_figure_db, density_dbm_hz)
     density_db = xp.asarray(density_dbm_hz) - 30.0
     density = _linear(density_db + xp.asarray(noise_figure_db))
-    return on_device(xp.asarray(bandwidth_hz) * density)
+    return _unless_infinite("noise_figure_db", noise_figure_db, xp.asarray(bandwidth_hz) * density)
+
+
+def _unless_infinite(name: str, given: ArrayLike, found: np.ndarray | np.floating | Array) -> Array:
+    """A ratio on the device, refused where decibels were too many for a number."""
+    ratio = on_device(found)
+    require(
+        is_traced(given, ratio) or not np.any(np.isfinite(given) & np.isinf(ratio)),
+        f"`{name}` must be less, since its ratio is beyond {ratio.dtype}. Give decibels.",
+    )
+    return ratio
 
 
 def _linear(value_db: ArrayLike) -> np.ndarray | np.floating | Array:

@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+from jaxmimo.core.memory import memory_of
+
 _BUDGET = {"cpu": 3 * 2**19, "default": 2**30}
 """Bytes that a batch may occupy; on a CPU what a core's own cache holds, where it runs fastest."""
 
@@ -40,11 +42,8 @@ def batch_that_fits(batch_size: int, temporary_bytes: int, available_bytes: floa
 
 def available_bytes(device: Any) -> float:
     """Memory of a device for a program's temporary arrays; each core of a CPU runs a program."""
-    limit = (device.memory_stats() or {}).get("bytes_limit")
-    if limit is None and "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     programs = usable_cores() if device.platform == "cpu" else 1
-    return math.inf if limit is None else 0.6 * limit / programs
+    return 0.6 * memory_of(device) / programs
 
 
 def usable_cores() -> int:

@@ -10,7 +10,7 @@ import jax
 from jax import Array
 from jaxtyping import PyTree
 
-from jaxmimo.core.checks import checked_key, is_traced, require
+from jaxmimo.core.checks import checked_key, described, is_traced, require
 from jaxmimo.core.naming import is_array, is_own
 from jaxmimo.core.programs import name_of, remembered
 from jaxmimo.core.traces import Trace, add_numbers, digest_of, trace
@@ -29,8 +29,9 @@ class Model:
 
     def __init__(self, sample: Callable[[Array], PyTree[Array]], key: Any) -> None:
         require(
-            callable(sample),
-            f"`sample` must be a function of a key, but is {sample!r}. Pass the function itself.",
+            callable(sample) and not isinstance(sample, type),
+            f"`sample` must be a function of a key, but is {described(sample)}. Pass the function "
+            "itself.",
         )
         self.key, self.name = checked_key(key), name_of(Model, sample, key)
         own = self.name is not None or is_own(Model, (sample, key))

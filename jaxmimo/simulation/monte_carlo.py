@@ -20,7 +20,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Key, PyTree
 
-from jaxmimo.core.checks import integer, is_traced, on_device, require
+from jaxmimo.core.checks import described, function, integer, is_traced, on_device, require
 from jaxmimo.core.programs import found
 from jaxmimo.simulation.batches import power_of_two
 from jaxmimo.simulation.block_sums import block_sums, joined
@@ -138,6 +138,10 @@ def monte_carlo(
         KeyboardInterrupt: On Ctrl-C, when the chunk at work and the checkpoint are done.
     """
     realizations, batch_size = checked_arguments(realizations, batch_size, target_error)
+    function("statistic", statistic, "`jnp.sqrt`, or leave it out for the mean itself")
+    function("judged", judged, "a function of the estimate, or leave it out for all of it")
+    if progress is not None:
+        function("progress", progress, "a function of realizations and estimate")
     model = Model(sample, key)
     traced = partial(_traced_run, model, realizations, statistic, batch_size)
     if model.is_traced or is_traced(statistic, on_device(np.zeros(()))):
@@ -194,8 +198,10 @@ def checked_arguments(
             f"`batch_size` must be at least 1, but got {batch_size}. Leave it out for a default.",
         )
     require(
-        target_error is None or 0 < target_error < 1,
-        f"`target_error` must lie between 0 and 1, but got {target_error}. Use 0.002 for 0.2 %.",
+        target_error is None
+        or (isinstance(target_error, float | int | np.floating) and bool(0 < target_error < 1)),
+        f"`target_error` must lie between 0 and 1, but got {described(target_error)}. Use 0.002 "
+        "for 0.2 %.",
     )
     return realizations, batch_size
 

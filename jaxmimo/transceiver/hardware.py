@@ -1,12 +1,15 @@
 """I/Q imbalance of direct-conversion radios: gain and phase mismatch between the two branches."""
 
+import math
+from itertools import zip_longest
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
-from jaxmimo.core.checks import array_module, on_device, real_array, require
+from jaxmimo.core.checks import angle_array, array_module, on_device, real_array, require
 from jaxmimo.core.split import WidelyLinear
 
 
@@ -22,8 +25,12 @@ class IQImbalance(eqx.Module):
     Args:
         amplitude: Amplitude mismatch $g \ge 0$ [linear], shape (aps, antennas); a size-1 axis or
             a number stands for hardware common to that axis, which also costs less to simulate.
-        phase: Phase mismatch $\theta$ [rad], of a shape that broadcasts with `amplitude`. A
+        phase: Phase mismatch $\theta$ [rad], at most a quarter turn, beyond which the quadrature
+            branch would be inverted; of a shape that broadcasts with `amplitude`. A
             leading third axis on either sweeps it.
+
+    Raises:
+        ValueError: If shapes do not fit, or values are not finite or cannot be.
 
     References:
         Sutton, Ngo, Matthaiou, "Cell-Free Massive MIMO with Multiple-Antenna Users under I/Q
@@ -35,13 +42,21 @@ class IQImbalance(eqx.Module):
 
     def __init__(self, *, amplitude: ArrayLike = 1.0, phase: ArrayLike = 0.0) -> None:
         amplitude_array = real_array("amplitude", amplitude, minimum=0.0)
-        phase_array = real_array("phase", phase)
+        phase_array = angle_array("phase", phase, minimum=-math.pi / 2, maximum=math.pi / 2)
         for name, array in (("amplitude", amplitude_array), ("phase", phase_array)):
             require(
-                array.ndim in (0, 2, 3),
+                array.ndim in (0, 2, 3) and array.size > 0,
                 f"`{name}` must have shape (aps, antennas), but has shape {array.shape}. "
                 "Give a number for hardware common to all antennas.",
             )
+        shapes = amplitude_array.shape, phase_array.shape
+        require(
+            all(
+                len({1, *sizes}) <= 2 for sizes in zip_longest(*map(reversed, shapes), fillvalue=1)
+            ),
+            f"`phase` must have a shape that broadcasts with that of `amplitude`, but they are "
+            f"{shapes[1]} and {shapes[0]}. Give one mismatch per AP and antenna.",
+        )
         self.amplitude = _by_antenna(amplitude_array)
         self.phase = _by_antenna(phase_array)
 

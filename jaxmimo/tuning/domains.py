@@ -175,6 +175,12 @@ class ScaledApBudget(eqx.Module):
     size: Float[Array, " aps"]
 
     def __init__(self, amplitudes: Float[Array, "aps users"]) -> None:
+        amplitudes = real_array("amplitudes", amplitudes)
+        require(
+            amplitudes.ndim == 2 and amplitudes.size > 0,
+            f"`amplitudes` must have shape (aps, users), but has shape {amplitudes.shape}. Give "
+            "one row per AP.",
+        )
         self.size = jnp.sqrt(jnp.maximum(jnp.sum(amplitudes**2, 1), _LEAST_SIZE**2))
 
     def point(self, coordinates: Float[Array, "aps users"]) -> Float[Array, "aps users"]:

@@ -35,6 +35,7 @@ from jaxmimo.core.checks import (
     real_array,
     real_number,
     require,
+    require_kind,
 )
 from jaxmimo.core.guards import divided
 from jaxmimo.core.programs import kept_jit
@@ -71,6 +72,7 @@ def max_min_downlink(
     """
     positive_number("tolerance", tolerance)
     positive_integer("max_steps", max_steps)
+    require_kind("system", system, CellFreeIQI)
     require(
         system.sweep_length is None,
         "`system` must not be swept. Use `jax.vmap` over its leaves for many networks.",

@@ -12,12 +12,13 @@ from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Float, Key
 
-from jaxmimo.core.checks import require
+from jaxmimo.core.checks import checked_key, require, require_kind
 from jaxmimo.systems import distributed_rician, wideband_mmwave
 from jaxmimo.systems.beamforming_3d import Cell, adjacent_groups
 from jaxmimo.systems.beamforming_3d.schemes import Scheme
 from jaxmimo.systems.beamforming_3d.shares import rates_by_shares
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI, closed_form_se
+from jaxmimo.systems.cell_free_iqi.closed_form import check_closed_form
 from jaxmimo.systems.distributed_rician import DistributedRician
 from jaxmimo.systems.wideband_mmwave import WidebandMmwave
 from jaxmimo.transceiver.estimation import Estimator, linear_mmse
@@ -33,6 +34,7 @@ def downlink_se(system: CellFreeIQI, estimator: Estimator = linear_mmse) -> Part
     Raises:
         ValueError: If the system is swept.
     """
+    check_closed_form(system, estimator)
     require(
         system.sweep_length is None,
         "`system` must not be swept. Use `jax.vmap` over its leaves for many networks.",
@@ -57,6 +59,7 @@ def with_amplitudes(
 
 def equal_split(system: CellFreeIQI) -> Float[Array, "aps users"]:
     """Amplitudes that split the power of each AP equally, as the paper does."""
+    require_kind("system", system, CellFreeIQI)
     return jnp.full(system.beta.shape[-2:], system.num_users**-0.5)
 
 
@@ -92,9 +95,10 @@ def uplink_se(
         system: The network; its own `power` is not looked at.
         options: Of the system's `se_sample`, such as `combiner` or `realizations`, one of each.
     """
+    require_kind("system", system, DistributedRician, WidebandMmwave)
     wideband = isinstance(system, WidebandMmwave)
     sample = (wideband_mmwave if wideband else distributed_rician).se_sample
-    return Partial(_uplink_se, key, system, sample=Partial(sample, **options))
+    return Partial(_uplink_se, checked_key(key), system, sample=Partial(sample, **options))
 
 
 def _uplink_se(

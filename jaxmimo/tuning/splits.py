@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jaxmimo.core.checks import require
+from jaxmimo.core.checks import described, function, integers, require
 from jaxmimo.systems.beamforming_3d import (
     Beamforming3D,
     Groups,
@@ -11,7 +11,7 @@ from jaxmimo.systems.beamforming_3d import (
     adjacent_groups,
     make_cell,
 )
-from jaxmimo.systems.beamforming_3d.cell import factor_ranks
+from jaxmimo.systems.beamforming_3d.cell import check_users, factor_ranks
 from jaxmimo.systems.beamforming_3d.schemes import Scheme
 from jaxmimo.tuning.groups import greedy_groups
 
@@ -40,13 +40,27 @@ def best_split(
         ValueError: If there is no split, or one has more groups than antennas, or the scheme is no
             two-stage one.
     """
-    require(len(splits) > 0, "`splits` must hold at least one split. Give [(8, 4)].")
+    check_users(system, users)
+    function("scheme", scheme, "`adjacent_groups`")
     ranks = factor_ranks(system, users)
     searches = [
         greedy_groups(make_cell(_split(system, *counts), users, ranks=ranks), scheme=scheme)
-        for counts in splits
+        for counts in _checked(splits)
     ]
     return max(searches, key=lambda search: float(search.sum_rate)).groups
+
+
+def _checked(splits: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
+    require(
+        isinstance(splits, Sequence) and not isinstance(splits, str) and len(splits) > 0,
+        f"`splits` must hold at least one split, but is {described(splits)}. Give [(8, 4)].",
+    )
+    counts = [integers("splits", split) for split in splits]
+    require(
+        all(len(each) == 2 for each in counts),
+        f"`splits` must hold pairs of numbers of groups, but has {counts}. Give [(8, 4)].",
+    )
+    return counts
 
 
 def _split(system: Beamforming3D, azimuth_groups: int, elevation_groups: int) -> Beamforming3D:

@@ -37,10 +37,19 @@ def test_noise_power(x64):
 
 
 def test_known_values_are_those_of_traced_ones():
-    values = np.array([-300.0, -3.0, 0.0, 30.0, 500.0])  # the last is beyond single precision
+    values = np.array([-300.0, -3.0, 0.0, 30.0, np.inf])
     known, traced = from_db(values), jax.jit(from_db)(values)
     assert known.dtype == traced.dtype == np.float32
     assert np.isinf(known[-1])
     np.testing.assert_allclose(known, traced, rtol=1e-5)
+    assert np.isinf(jax.jit(from_db)(500.0))
     power = noise_power(20e6, 9.0)
     np.testing.assert_allclose(power, jax.jit(noise_power)(20e6, 9.0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [600.0, 1e308, np.array([0.0, 1e308])])
+def test_decibels_beyond_all_numbers_are_refused(value):
+    with pytest.raises(ValueError, match="`value_db` must be less, since its ratio is beyond"):
+        from_db(value)
+    with pytest.raises(ValueError, match="`noise_figure_db` must be less"):
+        noise_power(20e6, value)

@@ -20,7 +20,7 @@ from scipy.special import roots_legendre
 from jaxmimo.channel.correlation import one_ring_covariance
 from jaxmimo.channel.karhunen_loeve import RankRule, karhunen_loeve
 from jaxmimo.channel.pathloss import distance_power_law
-from jaxmimo.core.checks import is_traced, require
+from jaxmimo.core.checks import function, integers, is_traced, require, require_kind
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.split import computed_once
@@ -150,13 +150,27 @@ def make_cell(
         ranks: How many eigenvectors to find in azimuth and elevation, such as `factor_ranks`, which
             takes less time; None finds all.
     """
+    check_users(system, users)
+    function("grouping", grouping, "`per_direction`")
+    antennas = system.azimuth_antennas, system.elevation_antennas
+    found = antennas if ranks is None else integers("ranks", ranks)
+    require(
+        len(found) == 2 and all(1 <= r <= n for r, n in zip(found, antennas, strict=True)),
+        f"`ranks` must be two numbers from 1 to the antennas {antennas}, but are {found}. Leave "
+        "them out for all eigenvectors.",
+    )
+    return _make_cell(system, users, (found[0], found[1]), grouping)
+
+
+def check_users(system: Beamforming3D, users: Users) -> None:
+    """Refuse what are not the users of a system."""
+    require_kind("system", system, Beamforming3D)
+    require_kind("users", users, Users)
     require(
         users.distance.size == system.num_users,
         f"`users` must be the {system.num_users} users of the system, but are "
         f"{users.distance.size}. Match them to `num_users`.",
     )
-    antennas = system.azimuth_antennas, system.elevation_antennas
-    return _make_cell(system, users, ranks or antennas, grouping)
 
 
 @kept_jit

@@ -15,6 +15,7 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Bool, Complex, Float, Int
 
+from jaxmimo.core.checks import described, require
 from jaxmimo.core.guards import reciprocal
 from jaxmimo.core.small_matrices import Parts, sum_of_columns
 from jaxmimo.rates.deterministic_equivalents import KroneckerCovariances, slnr_powers
@@ -214,6 +215,13 @@ class FullDimension(eqx.Module):
     """
 
     combiner: Combiner = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        require(
+            any(self.combiner is each for each in IN_GRAM_FORM),
+            f"`combiner` must be one with a Gram form, but is {described(self.combiner)}. Use "
+            "`mmse_combiner` or `zf_combiner`.",
+        )
 
     def powers(
         self, h: Complex[Array, "users azimuth_antennas elevation_antennas"]

@@ -20,7 +20,7 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
-from jaxmimo.core.checks import real_array, require
+from jaxmimo.core.checks import function, real_array, require
 from jaxmimo.systems.beamforming_3d.cell import Cell
 from jaxmimo.systems.beamforming_3d.schemes import Precoding, Scheme
 
@@ -61,7 +61,13 @@ def with_shares(scheme: Scheme, shares: ArrayLike) -> Scheme:
     Raises:
         ValueError: If shares are negative, or not one per user.
     """
-    return Partial(_with_shares, real_array("shares", shares, minimum=0.0), scheme=scheme)
+    function("scheme", scheme, "`adjacent_groups`")
+    shares = real_array("shares", shares, minimum=0.0)
+    require(
+        shares.ndim == 1 and shares.size > 0,
+        f"`shares` must have shape (users,), but has shape {shares.shape}. Give one per user.",
+    )
+    return Partial(_with_shares, shares, scheme=scheme)
 
 
 def _with_shares(shares: Array, cell: Cell, *, scheme: Scheme) -> SharedPower:

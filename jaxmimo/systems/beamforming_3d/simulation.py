@@ -5,11 +5,20 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Complex, Float, Key
 
-from jaxmimo.core.checks import integer, require
+from jaxmimo.core.checks import (
+    checked_key,
+    functions,
+    integers,
+    is_traced,
+    positive_integer,
+    require,
+    require_kind,
+)
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
 from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
@@ -17,6 +26,7 @@ from jaxmimo.systems.beamforming_3d.cell import (
     Cell,
     Groups,
     channel_factors,
+    check_users,
     draw_channels,
     factor_ranks,
     make_cell,
@@ -68,6 +78,7 @@ def sum_rate(
         Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
         instantaneous CSIT", 2016, eqs. (26)-(27).
     """
+    checked_key(key)
     cell = grouped_cell(system, users, groups)
     sample = Partial(
         _rate_of_fading,
@@ -140,8 +151,7 @@ def simulate_sum_rate(
     sample = rate_sample(
         system, scheme=scheme, azimuth_groups=azimuth_groups, realizations=realizations
     )
-    count = integer("drops", drops)
-    require(count >= 2, f"`drops` must be at least 2, but got {count}. Use hundreds.")
+    count = positive_integer("drops", drops, minimum=2)
     return monte_carlo(sample, key, count, batch_size=batch_size, target_error=target_error)
 
 
@@ -157,20 +167,23 @@ def rate_sample(
     Arguments as for `simulate_sum_rate`. Drop i of a simulation has the key `fold_in(key, i)`; its
     users are those of `draw_users` with the first of the two keys split from it.
     """
-    count = integer("realizations", realizations)
-    require(count >= 1, f"`realizations` must be at least 1, but got {count}. Give a few dozen.")
-    require(
-        azimuth_groups is None or len(azimuth_groups) > 0,
-        "`azimuth_groups` must hold at least one number. Leave it out for the system's own.",
-    )
-    for groups in azimuth_groups or ():
-        check_groups("azimuth", system.azimuth_antennas, groups)
+    require_kind("system", system, Beamforming3D)
+    count = positive_integer("realizations", realizations)
+    as_schemes(scheme)
+    if azimuth_groups is not None:
+        azimuth_groups = integers("azimuth_groups", azimuth_groups)
+        require(
+            len(azimuth_groups) > 0,
+            "`azimuth_groups` must hold at least one number. Leave it out for the system's own.",
+        )
+        for groups in azimuth_groups:
+            check_groups("azimuth", system.azimuth_antennas, groups)
     return Partial(
         _sample,
         system=system,
         rates=Partial(mean_over_fading, realizations=count),
         scheme=scheme if callable(scheme) else tuple(scheme),
-        azimuth_groups=None if azimuth_groups is None else tuple(azimuth_groups),
+        azimuth_groups=azimuth_groups,
         ranks=factor_ranks(system),
     )
 
@@ -207,18 +220,29 @@ def _sample(
 
 def as_schemes(scheme: Scheme | Sequence[Scheme]) -> tuple[Scheme, ...]:
     """One or several schemes as a tuple."""
-    schemes = (scheme,) if callable(scheme) else tuple(scheme)
-    require(bool(schemes), "`scheme` must hold at least one scheme. Give adjacent_groups.")
-    return schemes
+    return functions("scheme", scheme, "`adjacent_groups`")
 
 
 def grouped_cell(system: Beamforming3D, users: Users, groups: Groups | None) -> Cell:
     """The cell of given users, in these groups or those of 2D-FQUG."""
+    check_users(system, users)
+    if groups is not None:
+        require_kind("groups", groups, Groups)
     cell = make_cell(system, users, ranks=factor_ranks(system, users))
     if groups is None:
         return cell
+    for direction, each, count, beams in (
+        ("azimuth", groups.azimuth, groups.azimuth_groups, system.azimuth_antennas),
+        ("elevation", groups.elevation, groups.elevation_groups, system.elevation_antennas),
+    ):
+        check_groups(direction, beams, count)
+        require(
+            is_traced(each) or bool(np.all((np.asarray(each) >= 0) & (np.asarray(each) < count))),
+            f"`groups` must be from 0 to {count - 1} in {direction}, but are not. Count from 0.",
+        )
     require(
-        groups.azimuth.size == cell.num_users,
+        groups.azimuth.shape == groups.elevation.shape == (cell.num_users,)
+        and groups.azimuth.size == cell.num_users,
         f"`groups` must be those of the {cell.num_users} users, but are of {groups.azimuth.size}. "
         "Group all users that are served.",
     )

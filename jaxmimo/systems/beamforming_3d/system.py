@@ -4,7 +4,6 @@ import math
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.tree_util import Partial
@@ -14,12 +13,20 @@ from jaxtyping import Float, Key
 from jaxmimo.channel.geometry import uniform_distances
 from jaxmimo.channel.karhunen_loeve import RankRule, eigenvalues_above
 from jaxmimo.core.checks import (
-    integer,
+    angle,
+    angle_array,
+    boolean,
+    checked_key,
+    function,
     is_traced,
+    plain_number,
+    positive_integer,
     positive_number,
     real_array,
     real_number,
     require,
+    require_kind,
+    require_memory,
 )
 from jaxmimo.core.randomness import uniform
 from jaxmimo.core.split import computed_once
@@ -56,21 +63,18 @@ class Users(eqx.Module):
         elevation: ArrayLike,
         elevation_spread: ArrayLike,
     ) -> None:
-        self.distance = real_array("distance", distance)
-        require(
-            is_traced(self.distance) or bool(jnp.all(self.distance > 0)),
-            f"`distance` must be positive, but is {distance}. Give distances in metres.",
-        )
-        self.azimuth = real_array("azimuth", azimuth)
-        self.azimuth_spread = real_array("azimuth_spread", azimuth_spread, minimum=0.0)
-        self.elevation = real_array("elevation", elevation)
-        self.elevation_spread = real_array("elevation_spread", elevation_spread, minimum=0.0)
-        shapes = {name: value.shape for name, value in vars(self).items()}
-        require(
-            len(set(shapes.values())) == 1 and self.distance.ndim == 1,
-            f"`Users` must be given arrays of shape (users,), but their shapes are {shapes}. Give "
-            "one number per user.",
-        )
+        self.distance = real_array("distance", distance, above=0.0, remedy="Give metres.")
+        self.azimuth = angle_array("azimuth", azimuth)
+        self.azimuth_spread = angle_array("azimuth_spread", azimuth_spread, minimum=0.0)
+        self.elevation = angle_array("elevation", elevation)
+        self.elevation_spread = angle_array("elevation_spread", elevation_spread, minimum=0.0)
+        count = self.distance.size
+        for name, value in vars(self).items():
+            require(
+                value.shape == (count,) and count > 0,
+                f"`{name}` must have shape (users,) = ({count},), but has shape {value.shape}. "
+                "Give one number per user, as in `distance`, `azimuth` and the others.",
+            )
 
 
 class Beamforming3D(eqx.Module):
@@ -157,19 +161,17 @@ class Beamforming3D(eqx.Module):
         spacing: float = 0.5,
         rank_rule: RankRule = eigenvalues_above,
     ) -> None:
-        self.azimuth_antennas = integer("azimuth_antennas", azimuth_antennas)
-        self.elevation_antennas = integer("elevation_antennas", elevation_antennas)
-        self.num_users = integer("num_users", num_users)
-        require(
-            self.num_users >= 1,
-            f"`num_users` must be at least 1, but got {num_users}. Serve one user or more.",
+        self.azimuth_antennas = positive_integer("azimuth_antennas", azimuth_antennas)
+        self.elevation_antennas = positive_integer("elevation_antennas", elevation_antennas)
+        self.num_users = positive_integer("num_users", num_users)
+        require_memory(
+            "channels",
+            num_users=self.num_users,
+            azimuth_antennas=self.azimuth_antennas,
+            elevation_antennas=self.elevation_antennas,
         )
-        self.azimuth_groups, self.elevation_groups = azimuth_groups, elevation_groups
-        for direction, antennas, groups in (
-            ("azimuth", azimuth_antennas, azimuth_groups),
-            ("elevation", elevation_antennas, elevation_groups),
-        ):
-            check_groups(direction, antennas, groups)
+        self.azimuth_groups = check_groups("azimuth", self.azimuth_antennas, azimuth_groups)
+        self.elevation_groups = check_groups("elevation", self.elevation_antennas, elevation_groups)
         self.power = positive_number("power", power)
         self.noise_power = positive_number("noise_power", noise_power)
         self.path_loss_exponent = real_number("path_loss_exponent", path_loss_exponent)
@@ -182,20 +184,13 @@ class Beamforming3D(eqx.Module):
             f"`hole_radius` must be at most cell_radius = {cell_radius}, but got {hole_radius}. "
             "Users live between the two.",
         )
-        self.uniform_area = bool(uniform_area)
-        self.azimuth_limit = real_number("azimuth_limit", azimuth_limit)
-        self.azimuth_spread_limit = real_number("azimuth_spread_limit", azimuth_spread_limit)
-        self.elevation_limit = real_number("elevation_limit", elevation_limit)
-        self.elevation_spread_limit = real_number("elevation_spread_limit", elevation_spread_limit)
-        require(
-            not is_traced(spacing) and float(spacing) > 0,
-            f"`spacing` must be a plain positive number, but got {spacing}. Use 0.5.",
-        )
-        self.spacing = float(spacing)
-        require(
-            callable(rank_rule),
-            f"`rank_rule` must be a function, but is {rank_rule!r}. Use `eigenvalues_above`.",
-        )
+        self.uniform_area = boolean("uniform_area", uniform_area)
+        self.azimuth_limit = angle("azimuth_limit", azimuth_limit)
+        self.azimuth_spread_limit = angle("azimuth_spread_limit", azimuth_spread_limit)
+        self.elevation_limit = angle("elevation_limit", elevation_limit)
+        self.elevation_spread_limit = angle("elevation_spread_limit", elevation_spread_limit)
+        self.spacing = plain_number("spacing", spacing)
+        function("rank_rule", rank_rule, "`eigenvalues_above`")
         # A plain function is no leaf that `jax.jit` accepts; wrapped, it is part of the type.
         self.rank_rule = rank_rule if isinstance(rank_rule, Partial) else Partial(rank_rule)
 
@@ -222,7 +217,8 @@ def draw_users(key: Key[Array, ""], system: Beamforming3D) -> Users:
     References:
         Fan et al., Section 5.
     """
-    distance_key, *keys = jax.random.split(key, 5)
+    require_kind("system", system, Beamforming3D)
+    distance_key, *keys = jax.random.split(checked_key(key), 5)
     count = system.num_users
 
     def either_side(key: Array, limit: Array) -> Array:
@@ -245,11 +241,13 @@ def draw_users(key: Key[Array, ""], system: Beamforming3D) -> Users:
     return jax.tree.map(lambda places: computed_once(places, always), users)
 
 
-def check_groups(direction: str, antennas: int, groups: int) -> None:
-    """Refuse numbers of groups that leave a group without a beam."""
+def check_groups(direction: str, antennas: int, groups: int) -> int:
+    """A number of groups, refused if it leaves a group without a beam."""
+    groups = positive_integer(f"{direction}_groups", groups)
     try:
         beams_per_group(antennas, groups)
     except ValueError as error:
         message = str(error)
         message = message.replace("num_antennas", f"{direction}_antennas")
         raise ValueError(message.replace("num_groups", f"{direction}_groups")) from None
+    return groups

@@ -7,6 +7,7 @@ from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Key
 
+from jaxmimo.core.checks import checked_key
 from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
 from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
 from jaxmimo.systems.beamforming_3d.cell import Cell, Groups, channel_factors, draw_channels
@@ -46,6 +47,7 @@ def user_rates(
     References:
         Fan et al., eq. (27).
     """
+    checked_key(key)
     cell = grouped_cell(system, users, groups)
     sample = Partial(
         _rates_of_fading,

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Inexact
 
+from jaxmimo.core.checks import function, require_kind
 from jaxmimo.core.split import WidelyLinear
 from jaxmimo.systems.cell_free_iqi.system import CellFreeIQI, over_sweep
 from jaxmimo.transceiver.estimation import Estimator, linear_mmse
@@ -41,6 +42,7 @@ def closed_form_se(
     References:
         Sutton et al., Theorem 1, eqs. (24)-(27), with the moments in closed form (see above).
     """
+    check_closed_form(system, estimator)
 
     def of_one(system: CellFreeIQI) -> Array:
         signal, image, variance = _signal_image_variance(system, estimator)
@@ -62,6 +64,7 @@ def asymptotic_se(
     References:
         Sutton et al., eqs. (15)-(22).
     """
+    check_closed_form(system, estimator)
 
     def of_one(system: CellFreeIQI) -> Array:
         signal, image, _ = _signal_image_variance(system, estimator, unit_energy=True)
@@ -72,6 +75,12 @@ def asymptotic_se(
         return system.prelog * system.user_antennas * jnp.log1p(ratio) / jnp.log(2.0)
 
     return over_sweep(of_one, system)(system)
+
+
+def check_closed_form(system: CellFreeIQI, estimator: Estimator) -> None:
+    """Refuse what has no closed form."""
+    require_kind("system", system, CellFreeIQI)
+    function("estimator", estimator, "`linear_mmse`")
 
 
 def _signal_image_variance(

@@ -16,7 +16,7 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Float, Key
 
-from jaxmimo.core.checks import require
+from jaxmimo.core.checks import function, functions, integers, require, require_kind
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.split import WidelyLinear, computed_once
 from jaxmimo.rates.bounds import hardening_se
@@ -87,7 +87,9 @@ def se_model(
 
     Arguments as for `simulate_se`; shapes of the SE as there.
     """
-    estimators = (estimator,) if callable(estimator) else tuple(estimator)
+    require_kind("system", system, CellFreeIQI)
+    estimators = functions("estimator", estimator, "`linear_mmse`")
+    function("pilots", pilots, "`projected_pilots`")
     moments = Partial(
         _moments_of_variants,
         system=system,
@@ -218,7 +220,7 @@ def _moments_of_variants(
 
 
 def _checked_num_aps(num_aps: Sequence[int], system: CellFreeIQI) -> tuple[int, ...]:
-    stops = tuple(int(number) for number in num_aps)
+    stops = integers("num_aps", num_aps)
     increasing = all(a < b for a, b in pairwise((0, *stops)))
     require(
         bool(stops) and increasing and stops[-1] <= system.num_aps,

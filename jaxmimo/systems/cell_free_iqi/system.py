@@ -11,7 +11,14 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxmimo.core.checks import is_traced, positive_integer, real_array, require
+from jaxmimo.core.checks import (
+    is_traced,
+    positive_integer,
+    real_array,
+    require,
+    require_kind,
+    require_memory,
+)
 from jaxmimo.transceiver.hardware import IQImbalance
 from jaxmimo.transceiver.precoding import mr_scaling
 
@@ -76,6 +83,8 @@ class CellFreeIQI(eqx.Module):
         amplitudes: ArrayLike | None = None,
     ) -> None:
         self.beta = real_array("beta", beta, minimum=0.0)
+        require_kind("receive", receive, IQImbalance)
+        require_kind("transmit", transmit, IQImbalance)
         self.receive, self.transmit = receive, transmit
         self.pilot_snr = real_array("pilot_snr", pilot_snr, minimum=0.0)
         self.data_snr = real_array("data_snr", data_snr, minimum=0.0)
@@ -88,6 +97,13 @@ class CellFreeIQI(eqx.Module):
         self.user_antennas = positive_integer("user_antennas", user_antennas)
         self.coherence_length = positive_integer("coherence_length", coherence_length)
         self.ap_antennas = self._checked_ap_antennas(ap_antennas)
+        require_memory(
+            "channels",
+            num_aps=self.num_aps,
+            ap_antennas=self.ap_antennas,
+            num_users=self.num_users,
+            user_antennas=self.user_antennas,
+        )
         self.pilot_length = self._checked_pilot_length(pilot_length)
         self._check_sweep()
 
@@ -195,9 +211,15 @@ class CellFreeIQI(eqx.Module):
         return length
 
     def _check_sweep(self) -> None:
+        for name, snr in (("pilot_snr", self.pilot_snr), ("data_snr", self.data_snr)):
+            require(
+                snr.ndim <= 1 and snr.size > 0,
+                f"`{name}` must be a number, or have one axis that sweeps it, but has shape "
+                f"{snr.shape}. Use `jax.vmap` for more axes.",
+            )
         lengths = {leaf.shape[0] for leaf in jax.tree.leaves(self) if leaf.ndim in (1, 3)}
         require(
-            len(lengths) <= 1 and self.pilot_snr.ndim <= 1 and self.data_snr.ndim <= 1,
+            len(lengths) <= 1,
             f"swept parameters must have one leading axis of the same length, but have {lengths}. "
             "Sweep `beta`, hardware, SNRs and `amplitudes` over equal lengths.",
         )

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex, Float, Key
 
-from jaxmimo.core.checks import require
+from jaxmimo.core.checks import checked_key, require, require_kind
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.rates.sinr import spectral_efficiency
 from jaxmimo.systems.distributed_rician.drop import Drop, draw_drop
@@ -47,7 +47,6 @@ class MaximumRatioDrop(eqx.Module):
         return spectral_efficiency(own**2 / (interference + own + errors))
 
 
-@kept_jit
 def maximum_ratio_drop(key: Key[Array, ""], system: DistributedRician) -> MaximumRatioDrop:
     """Statistics of the drop that `se_sample(system)(key)` simulates, whatever its powers.
 
@@ -62,10 +61,17 @@ def maximum_ratio_drop(key: Key[Array, ""], system: DistributedRician) -> Maximu
         Tominaga et al., "On the Spectral Efficiency of D-MIMO Networks under Rician Fading",
         eqs. (1)-(6), with the bound of Marzetta et al., "Fundamentals of Massive MIMO", 2016.
     """
+    checked_key(key)
+    require_kind("system", system, DistributedRician)
     require(
         system.sweep_length is None,
         "`rician_factor` must not be swept in a closed form. Use `jax.vmap` over its values.",
     )
+    return _maximum_ratio_drop(key, system)
+
+
+@kept_jit
+def _maximum_ratio_drop(key: Key[Array, ""], system: DistributedRician) -> MaximumRatioDrop:
     drop_key, _ = jax.random.split(key)
     drop = draw_drop(drop_key, eqx.tree_at(lambda s: s.power, system, jnp.ones(())))
     mean, covariance = _statistics(drop)

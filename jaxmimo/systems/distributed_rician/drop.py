@@ -10,12 +10,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float, Key
 
 from jaxmimo.channel.fading import los_channel, rician_amplitudes
 from jaxmimo.channel.geometry import azimuth, distance_3d, uniform_positions
 from jaxmimo.channel.pathloss import log_distance_gain, wavelength
+from jaxmimo.core.covariances import unless_asymmetric
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.small_matrices import Parts, cholesky, entry
 from jaxmimo.core.split import computed_once
@@ -196,6 +198,8 @@ def _covariance_of_links(
     # Of as many as any layout of these antennas takes, so that all layouts share the program.
     keys = jax.random.split(key, system.num_antennas * system.num_users)[: angle.size]
     links = jax.vmap(of_link, out_axes=-1)(keys, angle.ravel())
+    if isinstance(system.covariance, Partial):  # a user's own, which a factor must not symmetrize
+        links = unless_asymmetric(links)
     return Parts.of(links.reshape(*links.shape[:2], *angle.shape))
 
 

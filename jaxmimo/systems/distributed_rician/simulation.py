@@ -16,7 +16,14 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Key, PyTree
 
 from jaxmimo.core.alike import Kinds
-from jaxmimo.core.checks import integer, require
+from jaxmimo.core.checks import (
+    checked_key,
+    function,
+    functions,
+    positive_integer,
+    require,
+    require_kind,
+)
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.rates.sinr import spectral_efficiency
@@ -89,8 +96,8 @@ def se_sample(
     of a simulation has the key `fold_in(key, i)`.
     """
     systems = as_systems(system)
-    combiners = (combiner,) if callable(combiner) else tuple(combiner)
-    require(bool(combiners), "`combiner` must hold at least one scheme. Give mmse_combiner.")
+    combiners = functions("combiner", combiner, "`mmse_combiner`")
+    function("estimator", estimator, "`least_squares`")
     check_alike(systems)
     check_zero_forcing(combiners, systems[0].num_antennas, systems[0].num_users)
     count = checked_realizations(realizations)
@@ -124,6 +131,7 @@ def se_of_drops(
     Returns:
         SE [bit/s/Hz], mean over fading, shape (drops, *systems, *combiners, *sweep, users).
     """
+    checked_key(key)
     sample = se_sample(system, combiner=combiner, estimator=estimator, realizations=realizations)
     return _every_drop(sample, key, jnp.arange(checked_drops(drops, 1), dtype=jnp.uint32))
 
@@ -135,16 +143,12 @@ def _every_drop(sample: Partial, key: Array, index: Array) -> Array:
 
 def checked_drops(drops: int, least: int = 2) -> int:
     """Number of drops, checked; a standard error takes two."""
-    number = integer("drops", drops)
-    require(number >= least, f"`drops` must be at least {least}, but got {number}. Use hundreds.")
-    return number
+    return positive_integer("drops", drops, least)
 
 
 def checked_realizations(realizations: int) -> int:
     """Fading realizations per drop, checked."""
-    count = integer("realizations", realizations)
-    require(count >= 1, f"`realizations` must be at least 1, but got {count}. Give a few dozen.")
-    return count
+    return positive_integer("realizations", realizations)
 
 
 def check_alike(systems: Sequence[DistributedRician]) -> None:
@@ -194,7 +198,11 @@ def as_systems(
     system: DistributedRician | Sequence[DistributedRician],
 ) -> tuple[DistributedRician, ...]:
     """One or several networks as a tuple."""
+    if not isinstance(system, list | tuple):
+        require_kind("system", system, DistributedRician)
     systems = (system,) if isinstance(system, DistributedRician) else tuple(system)
+    for each in systems:
+        require_kind("system", each, DistributedRician)
     require(bool(systems), "`system` must hold at least one network. Give a DistributedRician.")
     return systems
 

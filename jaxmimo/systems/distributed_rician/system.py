@@ -8,16 +8,19 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float
 
-from jaxmimo.channel.correlation import Covariance, uncorrelated
+from jaxmimo.channel.correlation import Covariance, checked_covariance, uncorrelated
 from jaxmimo.channel.geometry import ap_grid, common_origin
+from jaxmimo.channel.pathloss import LEAST_CARRIER
 from jaxmimo.core.checks import (
-    array_module,
-    on_device,
+    boolean_number,
+    carrier,
+    plain_number,
     positive_integer,
     positive_number,
     real_array,
     real_number,
     require,
+    require_memory,
 )
 from jaxmimo.core.units import noise_power as thermal_noise_power
 
@@ -102,16 +105,16 @@ class DistributedRician(eqx.Module):
         num_aps = positive_integer("num_aps", num_aps)
         self.ap_antennas = positive_integer("ap_antennas", ap_antennas)
         self.num_users = positive_integer("num_users", num_users)
+        require_memory(
+            "channels", num_aps=num_aps, ap_antennas=self.ap_antennas, num_users=self.num_users
+        )
         self.pilot_length = self._checked_pilot_length(pilot_length)
         self.rician_factor = real_array(
             "rician_factor", rician_factor, minimum=0.0, allow_infinity=True
         )
-        phase = array_module(propagation_phase).asarray(propagation_phase, bool)
-        self.propagation_phase = on_device(phase)
-        require(
-            callable(covariance),
-            f"`covariance` must be a function, but is {covariance!r}. Use `uncorrelated`.",
-        )
+        self.propagation_phase = boolean_number("propagation_phase", propagation_phase)
+        self.spacing = plain_number("spacing", spacing)
+        checked_covariance(covariance, self.ap_antennas, self.spacing)
         # A plain function is no leaf that `jax.jit` accepts; wrapped, it is part of the type.
         plain = not isinstance(covariance, eqx.Module | Partial)
         self.covariance = Partial(covariance) if plain else covariance
@@ -122,9 +125,7 @@ class DistributedRician(eqx.Module):
         self.ap_height = real_number("ap_height", ap_height)
         self.user_height = real_number("user_height", user_height)
         self.path_loss_exponent = real_number("path_loss_exponent", path_loss_exponent)
-        self.carrier_hz = positive_number("carrier_hz", carrier_hz)
-        real_number("spacing", spacing)
-        self.spacing = float(spacing)  # a plain number, also inside `jax.jit`
+        self.carrier_hz = carrier("carrier_hz", carrier_hz, minimum=LEAST_CARRIER)
         if ap_positions is not None and user_positions is not None:
             ap_positions, user_positions = common_origin(ap_positions, user_positions)
         grid = ap_grid(num_aps, self.side) if ap_positions is None else ap_positions

@@ -17,6 +17,7 @@ from jaxmimo.channel.geometry import azimuth, distance_3d, uniform_positions
 from jaxmimo.channel.multipath import Grid, grid_response, response_as_computed
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT, umi_street_canyon, wavelength
 from jaxmimo.channel.umi_street_canyon import draw_large_scale
+from jaxmimo.core.checks import checked_key, require_kind
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.core.units import amplitude, from_db
 from jaxmimo.systems.wideband_mmwave.system import WidebandMmwave
@@ -69,7 +70,8 @@ def draw_positions(
     key: Key[Array, ""], system: WidebandMmwave
 ) -> tuple[Float[Array, "aps 2"], Float[Array, "users 2"]]:
     """Where the APs and the users of a drop are [m], as far as these are not given."""
-    ap_key, user_key = jax.random.split(key)
+    require_kind("system", system, WidebandMmwave)
+    ap_key, user_key = jax.random.split(checked_key(key))
     aps, users = system.ap_positions, system.user_positions
     if system.random_aps:
         aps = uniform_positions(ap_key, system.num_aps, system.side)
@@ -86,7 +88,8 @@ def draw_links(key: Key[Array, ""], system: WidebandMmwave) -> Links:
     References:
         Ahn et al., Section II, with 3GPP TR 38.901 for the gains, angles and excess delays.
     """
-    position_key, los_key, large_key, path_key = jax.random.split(key, 4)
+    require_kind("system", system, WidebandMmwave)
+    position_key, los_key, large_key, path_key = jax.random.split(checked_key(key), 4)
     aps, users = draw_positions(position_key, system)
     distance_2d = distance_3d(aps, users, 0.0)
     distance = distance_3d(aps, users, system.ap_height - system.user_height)

@@ -17,7 +17,7 @@ from jax.tree_util import Partial
 from jaxtyping import Complex, Float, Key
 
 from jaxmimo.channel.multipath import Grid, delay_parts
-from jaxmimo.core.checks import integer, require
+from jaxmimo.core.checks import functions, integers, positive_integer, require, require_kind
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.rates.sinr import spectral_efficiency
 from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
@@ -73,6 +73,7 @@ def simulate_prefix(
     sample = prefix_sample(
         system, prefix_lengths=prefix_lengths, combiner=combiner, subcarriers=subcarriers
     )
+    drops = positive_integer("drops", drops, minimum=2)
     return monte_carlo(sample, key, drops, batch_size=batch_size, target_error=target_error)
 
 
@@ -87,18 +88,19 @@ def prefix_sample(
 
     Arguments as for `simulate_prefix`.
     """
-    lengths = [integer("prefix_lengths", length) for length in prefix_lengths]
+    require_kind("system", system, WidebandMmwave)
+    lengths = integers("prefix_lengths", prefix_lengths)
     most = system.num_subcarriers
     require(
         len(lengths) > 0 and all(0 <= length <= most for length in lengths),
         f"`prefix_lengths` must lie between 0 and the {most} subcarriers, but got "
-        f"{tuple(lengths)}. A prefix is part of the symbol.",
+        f"{lengths}. A prefix is part of the symbol.",
     )
     return Partial(
         _se_of_drop,
         system=system,
         prefixes=jnp.asarray(lengths, jnp.result_type(float)),
-        combiners=(combiner,) if callable(combiner) else tuple(combiner),
+        combiners=functions("combiner", combiner, "`mmse_combiner`"),
         keep_combiners=not callable(combiner),
         subcarriers=checked_subcarriers(system, subcarriers),
     )

@@ -16,7 +16,13 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Key
 
 from jaxmimo.channel.multipath import Grid
-from jaxmimo.core.checks import positive_integer, require
+from jaxmimo.core.checks import (
+    functions,
+    integers,
+    positive_integer,
+    require,
+    require_kind,
+)
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.core.units import amplitude
 from jaxmimo.rates.sinr import sinr_of_gains, spectral_efficiency, uplink_sinr
@@ -73,7 +79,7 @@ def simulate_se(
     return monte_carlo(
         Partial(_mean_over_users, sample),
         key,
-        drops,
+        positive_integer("drops", drops, minimum=2),
         batch_size=batch_size,
         target_error=target_error,
     )
@@ -92,9 +98,12 @@ def se_sample(
     Arguments as for `simulate_se`. The SE has shape (*bandwidths, *antennas, *designs, *combiners,
     subcarriers, users); drop i of a simulation has the key `fold_in(key, i)`.
     """
-    combiners = (combiner,) if callable(combiner) else tuple(combiner)
-    designs = (design,) if callable(design) else tuple(design)
-    antennas = (system.ap_antennas,) if ap_antennas is None else tuple(ap_antennas)
+    require_kind("system", system, WidebandMmwave)
+    combiners = functions("combiner", combiner, "`mmse_combiner`")
+    designs = functions("design", design, "`per_subcarrier`")
+    antennas = integers(
+        "ap_antennas", (system.ap_antennas,) if ap_antennas is None else ap_antennas
+    )
     _check_antennas(system, antennas, combiners)
     count = checked_subcarriers(system, subcarriers)
     axes = ap_antennas is None, callable(design), callable(combiner)

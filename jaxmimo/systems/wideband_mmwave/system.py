@@ -1,5 +1,7 @@
 """Parameters of the mmWave cell-free uplink over a wide band."""
 
+from functools import partial
+
 import equinox as eqx
 import numpy as np
 from jax import Array
@@ -9,15 +11,23 @@ from jaxtyping import Float
 
 from jaxmimo.channel.geometry import ap_grid, common_origin
 from jaxmimo.channel.multipath import Grid, check_band
-from jaxmimo.channel.pathloss import SPEED_OF_LIGHT, wavelength
+from jaxmimo.channel.pathloss import (
+    ENVIRONMENT_HEIGHT,
+    LEAST_CANYON_CARRIER,
+    SPEED_OF_LIGHT,
+    wavelength,
+)
 from jaxmimo.channel.umi_street_canyon import LosModel, never_los
 from jaxmimo.core.checks import (
+    boolean,
+    carrier,
+    function,
     is_traced,
     positive_integer,
-    positive_number,
     real_array,
     real_number,
     require,
+    require_memory,
 )
 from jaxmimo.core.units import noise_power as thermal_noise_power
 
@@ -38,13 +48,13 @@ class WidebandMmwave(eqx.Module):
         num_users: K.
         bandwidth_hz: W [Hz]; a leading axis sweeps it.
         num_subcarriers: P.
-        carrier_hz: $f_c$ [Hz].
+        carrier_hz: $f_c$ [Hz]; the models of the links begin at 0.5 GHz.
         spacing: Antenna spacing [wavelengths at the carrier].
         power: Transmit power of a user over the whole band, a number or one per user [W].
         noise_figure_db: Noise figure of the APs [dB].
         side: Side of the square [m].
-        ap_height: Height of the APs [m].
-        user_height: Height of the users [m].
+        ap_height: Height of the APs [m], above the 1 m that the model has for the street.
+        user_height: Height of the users [m], likewise.
         line_of_sight: Which links have a line of sight: `never_los`, as in the paper, `umi_los` or
             `always_los` of `jaxmimo.channel.umi_street_canyon`, or a function of your own.
         num_rays: Rays per cluster of scatterers: 20, as in the standard, or 1.
@@ -103,31 +113,38 @@ class WidebandMmwave(eqx.Module):
         self.ap_antennas = positive_integer("ap_antennas", ap_antennas)
         self.num_users = positive_integer("num_users", num_users)
         self.num_subcarriers = positive_integer("num_subcarriers", num_subcarriers)
+        require_memory(
+            "channels", num_aps=num_aps, ap_antennas=self.ap_antennas, num_users=self.num_users
+        )
         self.num_rays = positive_integer("num_rays", num_rays)
         require(
             self.num_rays in (1, 20),
             f"`num_rays` must be 1 or 20, but got {num_rays}. The standard has 20 rays.",
         )
-        self.bandwidth_hz = real_array("bandwidth_hz", bandwidth_hz)
-        self.carrier_hz = positive_number("carrier_hz", carrier_hz)
+        self.bandwidth_hz = real_array(
+            "bandwidth_hz", bandwidth_hz, minimum=1e3, remedy="Give it in Hz: 400e6 for 400 MHz."
+        )
+        self.carrier_hz = carrier("carrier_hz", carrier_hz, minimum=LEAST_CANYON_CARRIER)
         self.spacing = real_number("spacing", spacing)
         self.power = real_array("power", power, minimum=0.0)
-        self.noise_figure_db = real_number("noise_figure_db", noise_figure_db)
-        self.side = real_number("side", side)
-        self.ap_height = real_number("ap_height", ap_height)
-        self.user_height = real_number("user_height", user_height)
-        require(
-            callable(line_of_sight),
-            f"`line_of_sight` must be a function, but is {line_of_sight!r}. Use `never_los`.",
+        self.noise_figure_db = real_number(
+            "noise_figure_db", noise_figure_db, maximum=100.0, remedy="Give decibels."
         )
+        self.side = real_number("side", side)
+        over_street = partial(
+            real_number, above=ENVIRONMENT_HEIGHT, remedy="That is how high the street is [m]."
+        )
+        self.ap_height = over_street("ap_height", ap_height)
+        self.user_height = over_street("user_height", user_height)
+        function("line_of_sight", line_of_sight, "`never_los`")
         # A plain function is no leaf that `jax.jit` accepts; wrapped, it is part of the type.
         wrapped = isinstance(line_of_sight, Partial)
         self.line_of_sight = line_of_sight if wrapped else Partial(line_of_sight)
+        self.random_aps = boolean("random_aps", random_aps)
         require(
-            not (random_aps and ap_positions is not None),
+            not (self.random_aps and ap_positions is not None),
             "`random_aps` must be False where `ap_positions` are given. Leave one of them out.",
         )
-        self.random_aps = bool(random_aps)
         if ap_positions is not None and user_positions is not None:
             ap_positions, user_positions = common_origin(ap_positions, user_positions)
         grid = ap_grid(num_aps, self.side) if ap_positions is None else ap_positions
@@ -168,10 +185,6 @@ class WidebandMmwave(eqx.Module):
             return
         bandwidth, carrier, spacing = map(
             np.asarray, (self.bandwidth_hz, self.carrier_hz, self.spacing)
-        )
-        require(
-            bool(np.all(bandwidth > 0)),
-            f"`bandwidth_hz` must be positive, but got {self.bandwidth_hz}. Give W in Hz.",
         )
         require(
             bool(np.all(bandwidth < 2 * carrier)),
