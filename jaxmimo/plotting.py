@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from jaxmimo.core.files import atomic_path
+from jaxmimo.simulation.jackknife import MOST_BLOCKS, student
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, told apart by colour-blind readers too."""
@@ -27,7 +28,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 ERROR_BAR = 2.0
 """Half length of an error bar in standard errors: a 95 % interval by Student's law for 64 blocks,
-which runs of 64 realizations or more have."""
+which runs of 64 realizations or more have; `error_bar` knows that of fewer."""
+
+
+def error_bar(realizations: int | None = None) -> float:
+    """Half length of a 95 % error bar in standard errors, by Student's law; 64 or more if None."""
+    few = realizations is not None and realizations < MOST_BLOCKS
+    return student(int(realizations)) if few else ERROR_BAR
 
 
 def new_axes(ax: Axes | None = None) -> Axes:
@@ -60,6 +67,7 @@ def curve_with_points(
     closed_form_x: ArrayLike | None = None,
     mean: ArrayLike | None = None,
     std_error: ArrayLike | None = None,
+    realizations: int | None = None,
     label: str,
     color: str,
     linestyle: str = "-",
@@ -80,6 +88,7 @@ def curve_with_points(
         closed_form_x: Where they are, if not at `x`: between few points closed forms need more.
         mean: Values of the points.
         std_error: Standard errors of the points; needs `mean`.
+        realizations: Draws of each point, which matter if they are few; None if they are not.
         label: The one entry of line and points in the legend.
         color: Colour of both.
         linestyle: Style of the line.
@@ -98,7 +107,7 @@ def curve_with_points(
         line_x = x if closed_form_x is None else np.asarray(closed_form_x)
         ax.plot(line_x, np.asarray(closed_form), label="_line", **line)
     if mean is not None:
-        bars = None if std_error is None else ERROR_BAR * np.asarray(std_error)
+        bars = None if std_error is None else error_bar(realizations) * np.asarray(std_error)
         joint = {"linestyle": "none"} if alone else line | {"linewidth": 0.9}
         style = {"capsize": 2.5, "elinewidth": 1.2, "zorder": 3, "label": "_points"}
         ax.errorbar(x, np.asarray(mean), yerr=bars, **{**style, **joint, **points})

@@ -25,6 +25,13 @@ def block_counts(realizations: int, blocks: int) -> np.ndarray:
     return (realizations - np.arange(blocks) + blocks - 1) // blocks
 
 
+def student(realizations: int, level: float = 0.95) -> float:
+    """Half length of a two-sided confidence interval in standard errors, by Student's law."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.5 + level / 2, num_blocks(realizations) - 1))
+
+
 def jackknife(
     statistic: Callable[[PyTree[Array]], PyTree[Array]], sums: PyTree[Array], counts: Any
 ) -> tuple[PyTree[Array], PyTree[Array]]:

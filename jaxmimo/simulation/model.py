@@ -15,6 +15,7 @@ from jaxmimo.core.naming import is_array, is_own
 from jaxmimo.core.programs import name_of, remembered
 from jaxmimo.core.traces import Trace, add_numbers, digest_of, trace
 from jaxmimo.simulation.batches import promising_batch
+from jaxmimo.simulation.dependence import Dependence, dependences
 
 
 class Model:
@@ -41,6 +42,11 @@ class Model:
             bool(jax.tree.leaves(self.shapes)),
             f"`sample` must return arrays, but returns {self.shapes}. Return what it draws.",
         )
+        require(
+            not isinstance(self.sample, SampleNow) or any(dependences(self.jaxpr)),
+            "`sample` must depend on its key, but nothing that it returns does. Draw with "
+            "`jax.random` from the key: NumPy draws once, when JAX traces the function.",
+        )
 
     @cached_property
     def jaxpr(self) -> Any:
@@ -48,6 +54,17 @@ class Model:
         if isinstance(self.sample, SampleNow):
             return self.sample.traced.jaxpr
         return self._traced.jaxpr
+
+    @cached_property
+    def is_share(self) -> tuple[bool, ...]:
+        """Of each array of a realization, whether the key decides it by yes and no alone.
+
+        jaxmimo's own samples say so by their type.
+        """
+        leaves = jax.tree.leaves(self.shapes)
+        if not isinstance(self.sample, SampleNow):
+            return tuple(leaf.dtype == bool for leaf in leaves)
+        return tuple(each is Dependence.CHOICE for each in dependences(self.jaxpr))
 
     @cached_property
     def promising_batch(self) -> int:

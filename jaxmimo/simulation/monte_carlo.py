@@ -15,6 +15,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
@@ -26,8 +27,9 @@ from jaxmimo.simulation.batches import power_of_two
 from jaxmimo.simulation.block_sums import block_sums, joined
 from jaxmimo.simulation.checkpoint import Part, open_checkpoint
 from jaxmimo.simulation.chunks import Kernel
-from jaxmimo.simulation.jackknife import block_counts, jackknife, num_blocks
+from jaxmimo.simulation.jackknife import block_counts, num_blocks, student
 from jaxmimo.simulation.model import Model
+from jaxmimo.simulation.shares import quantile_of, with_unseen
 from jaxmimo.simulation.tally import Tally, accumulate
 
 
@@ -36,7 +38,8 @@ class Estimate(eqx.Module):
 
     Attributes:
         mean: Estimate, free of bias to first order in 1 / realizations.
-        std_error: Its standard error, from a delete-one-block jackknife.
+        std_error: Its standard error, from a delete-one-block jackknife. Of a share of which all
+            draws agree, such as an outage that has not occurred, it is what Wilson's interval says.
         realizations: Realizations drawn.
     """
 
@@ -62,9 +65,7 @@ class Estimate(eqx.Module):
 
     def interval(self, level: float = 0.95) -> tuple[PyTree[Array], PyTree[Array]]:
         """Two-sided confidence interval, by Student's law."""
-        from scipy.stats import t
-
-        width = float(t.ppf(0.5 + level / 2, self.degrees_of_freedom))
+        width = student(self.realizations, level)
         low = jax.tree.map(lambda m, e: m - width * e, self.mean, self.std_error)
         high = jax.tree.map(lambda m, e: m + width * e, self.mean, self.std_error)
         return low, high
@@ -118,7 +119,9 @@ def monte_carlo(
             of transformations it is evaluated in double precision.
         batch_size: Realizations processed side by side, at most, rounded down to a power of two.
             None takes what fits a memory budget. It does not change the draws.
-        target_error: Stop as soon as every value has this relative standard error.
+        target_error: Stop as soon as every value has this relative standard error. What depends on
+            the key by yes and no alone, as an indicator does, is not known while all draws agree;
+            any other value of exactly zero without any spread, as the SE at zero power, is.
         judged: What of the statistic has to meet the target: a distribution function, say, never
             meets a relative one in its tail.
         progress: Called now and then, and at the end, with the realizations so far and the
@@ -161,7 +164,7 @@ def monte_carlo(
         devices,
     )
     try:
-        result = run.estimate(run.of(model, checkpoint))
+        result = run.estimate(model, run.of(model, checkpoint))
     except jax.errors.TracerArrayConversionError:  # the statistic closes over a tracer
         return traced()
     check_finite((result.mean, result.std_error))
@@ -217,7 +220,9 @@ def _traced_run(
     size = power_of_two(batch_size or model.promising_batch)
     sums = block_sums(model.sample, model.key, 0, 0, realizations, blocks, size)
     sums = joined(model.shapes, sums)
-    mean, error = jackknife(statistic, sums, block_counts(realizations, blocks))
+    counts = block_counts(realizations, blocks)
+    quantile = quantile_of(model.is_share, realizations)
+    mean, error, _ = with_unseen(statistic, sums, counts, quantile, model.is_share)
     return Estimate(mean, error, realizations)
 
 
@@ -260,28 +265,39 @@ class Run:
             kernel,
             tally,
             self.realizations,
-            met=None if met is None else lambda tally: met(self.estimate(tally)),
+            met=None if met is None else lambda tally: met(self.for_stopping(model, tally)),
             report=None
             if progress is None
-            else lambda tally: progress(tally.realizations, self.estimate(tally)),
+            else lambda tally: progress(tally.realizations, self.estimate(model, tally)),
             save=None if part is None else partial(part.save, model),
         )
         if part is not None:
             part.save(model, tally)
         return tally
 
-    def estimate(self, tally: Tally) -> Estimate:
+    def estimate(self, model: Model, tally: Tally) -> Estimate:
         """The estimate from a tally; the statistic is evaluated in double precision."""
+        mean, error, _ = self._estimated(model, tally)
+        return Estimate(mean, error, tally.realizations)
+
+    def for_stopping(self, model: Model, tally: Tally) -> Estimate:
+        """The same, with infinite errors where a share is in it of which all draws agree."""
+        mean, error, doubt = self._estimated(model, tally)
+        error = jax.tree.map(lambda e, d: jnp.where(d > 0.0, jnp.inf, e), error, doubt)
+        return Estimate(mean, error, tally.realizations)
+
+    def _estimated(self, model: Model, tally: Tally) -> tuple[PyTree[Array], ...]:
+        """Mean, standard error, and what shares without spread contribute to it."""
         blocks = num_blocks(self.realizations)
         with jax.enable_x64(True):
             counts = block_counts(tally.realizations, blocks)
-            arguments = self.statistic, tally.sums, counts
+            quantile = quantile_of(model.is_share, tally.realizations)
+            arguments = self.statistic, tally.sums, counts, quantile, model.is_share
             shapes = tuple(leaf.shape for leaf in jax.tree.leaves(tally.sums))
             if shapes not in self._jackknives:  # the statistic stays as it is in the first estimate
-                self._jackknives[shapes] = found(jackknife, *arguments)
+                self._jackknives[shapes] = found(with_unseen, *arguments)
             wide = jax.tree.map(np.asarray, self._jackknives[shapes](*arguments))
-        mean, error = jax.tree.map(on_device, wide)
-        return Estimate(mean, error, tally.realizations)
+        return jax.tree.map(on_device, wide)
 
 
 def check_finite(values: PyTree[Array | np.ndarray]) -> None:

@@ -177,12 +177,15 @@ def simulate_points(
     active, known = np.arange(count), None
     finished: list[_Finished] = []
     while len(active):
-        tally = run.of(Model(sample_of(active), key), checkpoint, known)
-        now = run.estimate(tally)
+        model = Model(sample_of(active), key)
+        tally = run.of(model, checkpoint, known)
+        now = run.estimate(model, tally)
         check_finite((now.mean, now.std_error))
         if progress is not None:
             progress(tally.realizations, now)
-        done = (errors(now) <= target_error) | (tally.realizations == realizations)
+        done = (errors(run.for_stopping(model, tally)) <= target_error) | (
+            tally.realizations == realizations
+        )
         mean, std_error = _rows((now.mean, now.std_error), done, axis)
         finished.append(_Finished(active[done], mean, std_error, tally.realizations))
         active, known = active[~done], Tally(tally.realizations, _rows(tally.sums, ~done, axis + 1))

@@ -4,10 +4,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from jaxmimo.plotting import (
-    ERROR_BAR,
     MARKERS,
     PALETTE,
     axis_label,
+    error_bar,
     legend_beside,
     legend_beside_panels,
     legend_key,
@@ -80,11 +80,12 @@ def costs_of(table: int) -> tuple[str, ...]:
 def _draw_table(rows: xr.Dataset, ax: Axes) -> None:
     varied = next((name for name in SWEPT if len(set(rows[name].values.tolist())) > 1), SWEPT[0])
     x = rows[varied].values
+    half = error_bar(rows.attrs.get("realizations"))
     for name in costs_of(int(rows.table.values[0])):
         ax.errorbar(
             x,
             beams_costs.MILLION * rows[name].values,
-            yerr=beams_costs.MILLION * ERROR_BAR * rows[f"{name}_std_error"].values,
+            yerr=beams_costs.MILLION * half * rows[f"{name}_std_error"].values,
             linewidth=1.2,
             markersize=5.5,
             markerfacecolor="white",

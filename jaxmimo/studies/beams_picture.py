@@ -9,11 +9,11 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from jaxmimo.plotting import (
-    ERROR_BAR,
     MARKERS,
     PALETTE,
     axis_label,
     curve_with_points,
+    error_bar,
     legend_beside,
     legend_beside_panels,
     legend_key,
@@ -59,6 +59,7 @@ def _plot_rates(dataset: xr.Dataset, ax: Axes) -> None:
             closed_form=curve.sum_rate_equivalent,
             mean=curve.sum_rate,
             std_error=curve.sum_rate_std_error,
+            realizations=curve.attrs.get("realizations"),
             label=f"_{scheme}",
             color=PALETTE[i],
             marker=MARKERS[i],
@@ -83,8 +84,8 @@ def plot_trade_off(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
         ax.errorbar(
             curve.flops.values,
             curve.sum_rate.values,
-            xerr=ERROR_BAR * curve.flops_std_error.values,
-            yerr=ERROR_BAR * curve.sum_rate_std_error.values,
+            xerr=error_bar(curve.attrs.get("realizations")) * curve.flops_std_error.values,
+            yerr=error_bar(curve.attrs.get("realizations")) * curve.sum_rate_std_error.values,
             label=scheme,
             color=PALETTE[i],
             marker=MARKERS[i],

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from jaxmimo.plotting import (
-    ERROR_BAR,
     MARKERS,
     PALETTE,
     axis_label,
+    error_bar,
     legend_beside,
     new_axes,
 )
@@ -59,7 +59,8 @@ def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
         mean, error = curve.shortfall_by_step.values, curve.shortfall_by_step_std_error.values
         shown = mean > _LEAST_SHOWN
         color = PALETTE[i % len(PALETTE)]
-        steps, mean, half = dataset.step.values[shown], mean[shown], ERROR_BAR * error[shown]
+        steps, mean = dataset.step.values[shown], mean[shown]
+        half = error_bar(dataset.attrs.get("realizations")) * error[shown]
         # Bands, since bars of many steps down to zero would hide the curves.
         ax.fill_between(
             steps, np.maximum(mean - half, _LEAST_SHOWN), mean + half, color=color, alpha=0.12, lw=0

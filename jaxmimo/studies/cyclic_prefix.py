@@ -17,7 +17,6 @@ from jaxmimo.channel.geometry import azimuth, distance_3d
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
 from jaxmimo.core.checks import require
 from jaxmimo.plotting import (
-    ERROR_BAR,
     MARKERS,
     PALETTE,
     axis_label,
@@ -26,6 +25,7 @@ from jaxmimo.plotting import (
     new_axes,
     panel_grid,
 )
+from jaxmimo.simulation.shares import errors_of_distribution, interval_of_share
 from jaxmimo.studies import common, domains, wideband
 from jaxmimo.studies.study import Claim, Sampling, Study
 from jaxmimo.studies.verdicts import all_above, steps
@@ -114,7 +114,10 @@ def run(parameters: CyclicPrefix, sampling: Sampling) -> xr.Dataset:
     variables: dict[str, tuple[tuple[str, ...], Any]] = {}
     for name in dims:
         variables[name] = (dims[name], minimum.mean[name])
-        variables[f"{name}_std_error"] = (dims[name], minimum.std_error[name])
+        error = minimum.std_error[name]
+        if name == "minimum_prefix_cdf":
+            error = errors_of_distribution(minimum.mean[name], error, minimum.realizations)
+        variables[f"{name}_std_error"] = (dims[name], error)
     curves = ("bandwidth_mhz", "combiner")
     dims = {"se": (*curves, "prefix_length"), "advantage": (*curves, "over")}
     for name in dims:
@@ -220,6 +223,7 @@ def plot_se(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
                 curve.prefix_length,
                 mean=curve.se,
                 std_error=curve.se_std_error,
+                realizations=curve.attrs.get("realizations"),
                 label=f"{combiner}, {bandwidth:g} MHz",
                 color=PALETTE[i % len(PALETTE)],
                 marker=MARKERS[i % len(MARKERS)],
@@ -242,8 +246,10 @@ def plot_minimum(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
             color, line = PALETTE[i % len(PALETTE)], ("-", "--", ":")[j % 3]
             label = f"L = {num_aps}, {bandwidth:g} MHz"
             ax.plot(level, cdf, label=label, color=color, linestyle=line, linewidth=1.6)
-            error = ERROR_BAR * curve.minimum_prefix_cdf_std_error.values
-            ax.fill_between(level, cdf - error, cdf + error, color=color, alpha=0.2, linewidth=0)
+            band = interval_of_share(
+                cdf, curve.minimum_prefix_cdf_std_error, dataset.attrs["realizations"]
+            )
+            ax.fill_between(level, *band, color=color, alpha=0.2, linewidth=0)
     ax.set(
         xlabel=axis_label(dataset.prefix_level),
         ylabel="Share of users\nwithout interference",

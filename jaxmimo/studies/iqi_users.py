@@ -221,6 +221,7 @@ def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
                 closed_form=curve.sum_se_closed_form,
                 mean=curve.sum_se,
                 std_error=curve.sum_se_std_error,
+                realizations=curve.attrs.get("realizations"),
                 label=f"N = {user_antennas}, {hardware}"
                 + (f", {estimator}" if hardware == "impaired" else ""),
                 color=PALETTE[i % len(PALETTE)],

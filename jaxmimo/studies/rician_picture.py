@@ -38,6 +38,7 @@ def draw_curves(
                 curve[x],
                 mean=curve[name],
                 std_error=curve[f"{name}_std_error"],
+                realizations=curve.attrs.get("realizations"),
                 label=f"_{color}, {line}",
                 color=PALETTE[i % len(PALETTE)],
                 linestyle=linestyle,

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from jaxmimo.channel.pathloss import log_distance_gain
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.plotting import axis_label, panels_of, share_limits
+from jaxmimo.simulation.shares import errors_of_distribution
 from jaxmimo.studies import common, rician, rician_claims, rician_picture, rician_se_claims
 from jaxmimo.studies.study import Sampling, Study
 from jaxmimo.systems.distributed_rician import DistributedRician, se_sample
@@ -89,7 +90,10 @@ def run(parameters: RicianSe, sampling: Sampling) -> xr.Dataset:
         se=(dims, se),
         se_std_error=(dims, se_error),
         se_cdf=((*dims, "se_level"), cdf),
-        se_cdf_std_error=((*dims, "se_level"), cdf_error),
+        se_cdf_std_error=(
+            (*dims, "se_level"),
+            errors_of_distribution(cdf, cdf_error, min(estimate.point_realizations)),
+        ),
     ).assign_attrs(note)
 
 

@@ -29,7 +29,7 @@ NEIGHBOURS = 6
 """Bins shown either side of the peak at the carrier."""
 FINER = 64
 """Points of a padded FFT for each bin."""
-AGREE_DB = 0.1
+AGREE_DB = 0.5
 """Difference within which a simulation must be known to lie at its closed form [dB]."""
 ROUNDING = 1e-5
 """Error that single precision leaves where nothing is random [dB]."""

@@ -71,6 +71,7 @@ def _draw_mean_gain(ax: Axes, dataset: xr.Dataset) -> None:
             closed_form=curve.mean_gain_closed_form_db,
             mean=curve.mean_gain_db,
             std_error=curve.mean_gain_db_std_error,
+            realizations=curve.attrs.get("realizations"),
             label=f"_{i}",
             color=PALETTE[i % len(PALETTE)],
             marker=MARKERS[i % len(MARKERS)],

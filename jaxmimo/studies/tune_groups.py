@@ -20,7 +20,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from jaxmimo.core.checks import require
-from jaxmimo.plotting import ERROR_BAR, MARKERS, PALETTE, axis_label, legend_beside, new_axes
+from jaxmimo.plotting import MARKERS, PALETTE, axis_label, error_bar, legend_beside, new_axes
 from jaxmimo.simulation.monte_carlo import identity
 from jaxmimo.studies import beams, common, convergence, domains
 from jaxmimo.studies.study import Claim, Sampling, Study
@@ -204,11 +204,12 @@ def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax)
     others = dataset.isel(grouping=slice(1, None))
     rows = np.arange(others.sizes["grouping"])
+    half = error_bar(dataset.attrs.get("realizations"))
     for i, (suffix, label) in enumerate((("", "simulation"), ("_equivalent", "equivalent"))):
         ax.errorbar(
             others[f"gain{suffix}"].values,
             rows + 0.16 * (i - 0.5),
-            xerr=ERROR_BAR * others[f"gain{suffix}_std_error"].values,
+            xerr=half * others[f"gain{suffix}_std_error"].values,
             label=label,
             color=PALETTE[i],
             marker=MARKERS[i],
@@ -294,7 +295,7 @@ def _little(one: xr.Dataset) -> tuple[float, float]:
 
 
 def _value(one: xr.Dataset, name: str) -> str:
-    error = ERROR_BAR * float(one[f"{name}_std_error"])
+    error = error_bar(one.attrs.get("realizations")) * float(one[f"{name}_std_error"])
     return f"{float(one[name]):+.2f} \u00b1 {error:.2f} bit/s/Hz (95 %)"
 
 

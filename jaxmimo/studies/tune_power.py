@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 
 from jaxmimo.plotting import (
-    ERROR_BAR,
     PALETTE,
     axis_label,
+    error_bar,
     legend_beside_panels,
     legend_key,
     new_axes,
@@ -29,6 +29,7 @@ from jaxmimo.plotting import (
     share_limits,
 )
 from jaxmimo.simulation.monte_carlo import identity
+from jaxmimo.simulation.shares import errors_of_distribution
 from jaxmimo.studies import common, convergence
 from jaxmimo.studies.study import Sampling
 from jaxmimo.tuning import proportional_fairness, sum_se
@@ -133,7 +134,10 @@ def simulate(
         every = ("allocation", case, "se_level")
         dims = _DIMS.get(name, every[: np.ndim(estimate.mean[name])])
         variables[name] = (dims, estimate.mean[name])
-        variables[f"{name}_std_error"] = (dims, estimate.std_error[name])
+        error = estimate.std_error[name]
+        if name == "se_cdf":
+            error = errors_of_distribution(estimate.mean[name], error, estimate.realizations)
+        variables[f"{name}_std_error"] = (dims, error)
     dataset = common.make_dataset(dimensions, variables, {**ATTRIBUTES, **attributes})
     return dataset.assign_attrs(realizations=estimate.realizations)
 
@@ -190,11 +194,11 @@ def gain_of(dataset: xr.Dataset, allocation: str, measure: str) -> tuple[float, 
     return float(one[f"{measure}_gain"]), float(one[f"{measure}_gain_std_error"])
 
 
-def listed(gains: Mapping[str, tuple[float, float]]) -> str:
+def listed(dataset: xr.Dataset, gains: Mapping[str, tuple[float, float]]) -> str:
     """Gains with their 95 % intervals."""
+    half = error_bar(dataset.attrs.get("realizations"))
     each = (
-        f"{name} {gain:+.3f} \u00b1 {ERROR_BAR * error:.3f}"
-        for name, (gain, error) in gains.items()
+        f"{name} {gain:+.3f} \u00b1 {half * error:.3f}" for name, (gain, error) in gains.items()
     )
     return f"{', '.join(each)} bit/s/Hz (95 %)"
 

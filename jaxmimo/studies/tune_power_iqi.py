@@ -235,7 +235,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
         Claim(
             f"each allocation beats the {EQUAL} by its own measure",
             all_above(dataset, *with_perfect.values()),
-            tune_power.listed(with_perfect),
+            tune_power.listed(dataset, with_perfect),
         ),
         Claim(
             f"and is not below the {EQUAL} or {FRACTIONAL} in any network",
@@ -246,12 +246,12 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
         Claim(
             "powers tuned for perfect hardware gain with impaired hardware, too",
             all_above(dataset, *with_impaired.values()),
-            tune_power.listed(with_impaired),
+            tune_power.listed(dataset, with_impaired),
         ),
         Claim(
             "tuning for the impaired hardware itself adds little",
             all_above(dataset, *(_little(again[name], with_impaired[name]) for name in again)),
-            tune_power.listed(again),
+            tune_power.listed(dataset, again),
         ),
         Claim(
             "every search ends by its certificate: little is left to gain, to first order",

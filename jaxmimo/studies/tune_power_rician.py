@@ -245,7 +245,7 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
         Claim(
             f"with MR each allocation beats {FULL} by its own measure",
             all_above(dataset, *of_mr.values()),
-            tune_power.listed(of_mr),
+            tune_power.listed(dataset, of_mr),
         ),
         Claim(
             f"and is not below {FULL} or {FRACTIONAL} in any drop",
@@ -256,18 +256,18 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
         Claim(
             f"max-min powers tuned by draws beat {FULL} with MMSE, on fading they have not seen",
             all_above(dataset, of_mmse[MAX_MIN_MMSE]),
-            f"{tune_power.listed({MAX_MIN_MMSE: of_mmse[MAX_MIN_MMSE]})}; "
+            f"{tune_power.listed(dataset, {MAX_MIN_MMSE: of_mmse[MAX_MIN_MMSE]})}; "
             f"{100 * float(dataset.settled):.0f} % of the searches came to rest",
         ),
         Claim(
             f"for proportional fairness with MMSE {FULL} is enough",
             all_above(dataset, (LITTLE * fair - of_mmse[FAIR_MMSE][0], error)),
-            f"{tune_power.listed({FAIR_MMSE: of_mmse[FAIR_MMSE]})} at {fair:.2f} bit/s/Hz",
+            f"{tune_power.listed(dataset, {FAIR_MMSE: of_mmse[FAIR_MMSE]})} at {fair:.2f} bit/s/Hz",
         ),
         Claim(
             f"powers tuned for MR are worse than {FULL} with MMSE",
             all_above(dataset, *((-gain, error) for gain, error in borrowed.values())),
-            tune_power.listed(borrowed),
+            tune_power.listed(dataset, borrowed),
         ),
     ]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from jaxmimo.plotting import ERROR_BAR
+from jaxmimo.plotting import error_bar
 from jaxmimo.studies.study import Claim
 from jaxmimo.studies.verdicts import agree, all_above, any_above, exactly
 
@@ -11,7 +11,7 @@ NEGLIGIBLE = 0.01
 """Share of a correlation below which a Kronecker product is as good as exact."""
 LOST = 0.05
 """Correlation below which nothing is left of it."""
-AGREE = 0.05
+AGREE = 0.1
 """Difference within which a simulation must be known to lie at its closed form."""
 ROUNDING = 1e-5
 """Error that single precision leaves where nothing is random."""
@@ -61,8 +61,9 @@ def _kronecker_fails(dataset: xr.Dataset) -> Claim:
 
 def _jitter(dataset: xr.Dataset) -> Claim:
     last = dataset.isel(jitter_cm=-1)
+    half = error_bar(dataset.attrs.get("realizations"))
     left = ", ".join(
-        f"{closed:+.4f} ({mean:+.4f} \u00b1 {ERROR_BAR * error:.4f}) at {bearing:g} degrees"
+        f"{closed:+.4f} ({mean:+.4f} \u00b1 {half * error:.4f}) at {bearing:g} degrees"
         for bearing, closed, mean, error in zip(
             last.bearing_deg.values,
             last.jitter_correlation_closed_form.values,

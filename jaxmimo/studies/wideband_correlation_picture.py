@@ -61,6 +61,7 @@ def _draw(
             closed_form_x=dataset[f"{x}_dense"] * aside**i,
             mean=curve[name],
             std_error=curve[f"{name}_std_error"],
+            realizations=curve.attrs.get("realizations"),
             label=label(value),
             color=PALETTE[i % len(PALETTE)],
             marker=MARKERS[i % len(MARKERS)],

@@ -135,6 +135,7 @@ def _draw_panel(ax: Axes, panel: xr.Dataset) -> None:
             panel.band_position,
             mean=curve.se_over_band,
             std_error=curve.se_over_band_std_error,
+            realizations=curve.attrs.get("realizations"),
             label=f"{design}, {combiner}",
             color=PALETTE[i % len(PALETTE)],
             marker=MARKERS[i % len(MARKERS)],

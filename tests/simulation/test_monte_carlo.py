@@ -411,7 +411,7 @@ def test_nan_raises_where_it_is_drawn_only_and_says_where():
     sample = jax.tree_util.Partial(bad_at, first_bad=100)
     estimate = monte_carlo(sample, KEY, 100, batch_size=256)
     assert estimate.mean == 1
-    assert estimate.std_error == 0
+    assert 0 < estimate.std_error < 0.05  # 100 draws say no more of what is decided by the key
     with pytest.raises(FloatingPointError) as error:
         monte_carlo(sample, KEY, 110, batch_size=256)
     message = str(error.value)
