@@ -72,7 +72,7 @@ def with_unseen(
     """The jackknife's value and standard error, and what `unseen` adds to the latter."""
     value, error = jackknife(statistic, sums, counts)
     if not any(is_share):
-        return value, error, jax.tree.map(jnp.zeros_like, error)
+        return value, error, jax.tree.map(lambda e: 0.0 * e, error)  # no constants in a trace
     doubt = unseen(statistic, sums, counts, quantile, is_share)
     return value, jax.tree.map(lambda e, d: root(e**2 + d**2), error, doubt), doubt
 
