@@ -33,8 +33,9 @@ which runs of 64 realizations or more have; `error_bar` knows that of fewer."""
 
 def error_bar(realizations: int | None = None) -> float:
     """Half length of a 95 % error bar in standard errors, by Student's law; 64 or more if None."""
-    few = realizations is not None and realizations < MOST_BLOCKS
-    return student(int(realizations)) if few else ERROR_BAR
+    if realizations is None or realizations >= MOST_BLOCKS:
+        return ERROR_BAR
+    return student(int(realizations))
 
 
 def new_axes(ax: Axes | None = None) -> Axes:

@@ -38,7 +38,7 @@ def _results(jaxpr: Any, given: Sequence[Dependence]) -> list[Dependence]:
 
 def _of_equation(equation: Any, given: list[Dependence]) -> list[Dependence]:
     """A call is looked into; loops and branches are not, so that their results may say too much."""
-    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+    inner: Any = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
     inner = getattr(inner, "jaxpr", inner)
     is_call = inner is not None and equation.primitive.name not in ("scan", "while", "cond")
     if is_call and len(inner.invars) == len(given) and len(inner.outvars) == len(equation.outvars):

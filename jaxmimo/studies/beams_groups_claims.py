@@ -1,5 +1,7 @@
 """What Fan et al. claim about sum rate and FLOPs against the number of subsectors."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -63,7 +65,7 @@ def _approach(dataset: xr.Dataset) -> Claim:
     )
 
 
-def _apart_from_mrt(dataset: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+def _apart_from_mrt(dataset: xr.Dataset) -> tuple[xr.DataArray, Any]:
     """Relative distance of proposal and own group from MRT, with its standard error.
 
     The leads over the next scheme are differences of the same drops.
@@ -124,7 +126,7 @@ def _in_errors(dataset: xr.Dataset, name: str) -> xr.DataArray:
     return gap / error
 
 
-def _difference(dataset: xr.Dataset, name: str) -> tuple[xr.DataArray, xr.DataArray]:
+def _difference(dataset: xr.Dataset, name: str) -> tuple[xr.DataArray, Any]:
     return dataset[name], np.maximum(dataset[f"{name}_std_error"], ROUNDING)
 
 
