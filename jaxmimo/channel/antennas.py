@@ -10,10 +10,12 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Complex
 
-from jaxmimo.core.checks import integer, require
+from jaxmimo.core.contracts import checked
+from jaxmimo.core.rules import at_least_one, direction, nonnegative
 from jaxmimo.core.turns import cos_sin
 
 
+@checked(num_antennas=at_least_one, angle=direction, spacing=nonnegative)
 def ula_steering(
     num_antennas: int, angle: ArrayLike, spacing: ArrayLike = 0.5
 ) -> Complex[Array, "*links antennas"]:
@@ -36,11 +38,17 @@ def ula_steering(
         Tominaga et al., "On the Spectral Efficiency of D-MIMO Networks under Rician Fading",
         eq. (2).
     """
-    num_antennas = check_antennas(num_antennas)
     turns = jnp.asarray(spacing) * jnp.sin(jnp.asarray(angle, jnp.result_type(float)))
     return progressive_delay(turns, num_antennas)
 
 
+@checked(
+    azimuth_antennas=at_least_one,
+    elevation_antennas=at_least_one,
+    azimuth=direction,
+    elevation=direction,
+    spacing=nonnegative,
+)
 def ura_steering(
     azimuth_antennas: int,
     elevation_antennas: int,
@@ -97,13 +105,3 @@ def progressive_delay(turns: Array, steps: int) -> Complex[Array, "*links steps"
     coarse = jnp.round(turns * 1024) / 1024
     exact = coarse[..., None] * step
     return delay(exact - jnp.round(exact) + (turns - coarse)[..., None] * step)
-
-
-def check_antennas(num_antennas: int) -> int:
-    """`num_antennas` as an `int`, refusing what is no number of antennas."""
-    num_antennas = integer("num_antennas", num_antennas)
-    require(
-        num_antennas >= 1,
-        f"`num_antennas` must be at least 1, but got {num_antennas}. Give one antenna or more.",
-    )
-    return num_antennas

@@ -16,8 +16,10 @@ from jaxtyping import Bool, Complex, Float, Key
 
 from jaxmimo.channel.fading import rician_amplitudes
 from jaxmimo.channel.umi_street_canyon import LOS, NLOS
-from jaxmimo.core.checks import real_array, real_number, require
+from jaxmimo.core.checks import require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.randomness import complex_normal, uniform
+from jaxmimo.core.rules import Rule, angular_spread, boolean, direction, nonnegative
 from jaxmimo.core.turns import cos_sin
 from jaxmimo.core.units import amplitude, from_db
 
@@ -40,6 +42,13 @@ _WEAKEST = -2.5 * math.log(10)
 """Clusters this much below the strongest are left out: -25 dB, as a natural logarithm."""
 
 
+@checked(
+    los_angle=direction.shaped(""),
+    los=boolean.shaped(""),
+    delay_spread=nonnegative.shaped(""),
+    angle_spread=angular_spread.shaped(""),
+    k_factor_db=Rule(infinite=True, shape=""),
+)
 def draw_paths(
     key: Key[Array, ""],
     los_angle: ArrayLike,
@@ -105,10 +114,8 @@ def draw_paths(
         f"`num_rays` must be 1 or 20, but got {num_rays!r}. The standard has offsets for 20 rays.",
     )
     real = jnp.result_type(float)
-    delay_spread = real_number("delay_spread", delay_spread)
-    angle_spread = real_number("angle_spread", angle_spread)
-    los_angle, los = real_array("los_angle", los_angle), jnp.asarray(los, bool)
-    k_factor_db = real_array("k_factor_db", k_factor_db, allow_infinity=True)
+    delay_spread, angle_spread = jnp.asarray(delay_spread, real), jnp.asarray(angle_spread, real)
+    los_angle, los = jnp.asarray(los_angle, real), jnp.asarray(los)
     k_factor_db = jnp.where(los, k_factor_db, 0.0)
     # Uniform and normal numbers of one key are independent.
     shares = uniform(key, (2 + num_rays, MAX_CLUSTERS))

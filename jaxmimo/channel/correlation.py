@@ -16,18 +16,18 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float, Key
 
-from jaxmimo.channel.antennas import check_antennas, progressive_delay, ula_steering
+from jaxmimo.channel.antennas import progressive_delay, ula_steering
 from jaxmimo.core.checks import (
     angle_array,
     function,
-    is_traced,
     on_device,
     positive_integer,
-    require,
 )
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.covariances import covariance_array
 from jaxmimo.core.programs import kept_jit
 from jaxmimo.core.randomness import uniform
+from jaxmimo.core.rules import angular_spread, at_least_one, direction, nonnegative, positive
 from jaxmimo.core.sinc import sinc
 
 AngleLaw = Callable[[Float[Array, " orders"], Array], Float[Array, " orders"]]
@@ -59,6 +59,12 @@ def laplace_law(order: Float[Array, " orders"], angular_std: Array) -> Float[Arr
     return 1.0 / (1.0 + 0.5 * (order * angular_std) ** 2)
 
 
+@checked(
+    num_antennas=at_least_one,
+    angle=direction.shaped(""),
+    angular_std=angular_spread.shaped(""),
+    spacing=positive,
+)
 def local_scattering_covariance(
     num_antennas: int,
     angle: ArrayLike,
@@ -83,13 +89,7 @@ def local_scattering_covariance(
     References:
         The model: Bjornson, Hoydis, Sanguinetti, "Massive MIMO Networks", 2017, Section 2.6.
     """
-    num_antennas = check_antennas(num_antennas)
-    require(
-        not is_traced(spacing) and float(spacing) > 0,
-        f"`spacing` must be a plain positive number, but got {spacing}. Close over it, or make it "
-        "static.",
-    )
-    phases = 2 * np.pi * float(spacing) * np.arange(num_antennas)
+    phases = 2 * np.pi * spacing * np.arange(num_antennas)
     mean = mean_wave(phases, angle, angular_std, law)
     return _hermitian_toeplitz(mean.real, mean.imag)
 
@@ -119,6 +119,12 @@ def mean_wave(
     return _series(even, odd, jnp.asarray(angle, dtype), jnp.asarray(angular_std, dtype), law)
 
 
+@checked(
+    num_antennas=at_least_one,
+    angle=direction.shaped(""),
+    spread=angular_spread.shaped(""),
+    spacing=positive,
+)
 def one_ring_covariance(
     num_antennas: int, angle: ArrayLike, spread: ArrayLike, spacing: float = 0.5
 ) -> Complex[Array, "antennas antennas"]:
@@ -147,6 +153,9 @@ def one_ring_covariance(
     return local_scattering_covariance(num_antennas, angle, angular_std, spacing, uniform_law)
 
 
+@checked(
+    num_antennas=at_least_one, angular_std=angular_spread.shaped(""), spacing=nonnegative.shaped("")
+)
 def clustered_covariance(
     num_antennas: int,
     cluster_angles: Float[Array, " clusters"],
@@ -174,7 +183,6 @@ def clustered_covariance(
         Ozdogan, Bjornson, Larsson, "Massive MIMO With Spatially Correlated Rician Fading
         Channels", IEEE Trans. Commun. 2019, with the opposite sign of angles.
     """
-    num_antennas = check_antennas(num_antennas)
     waves = ula_steering(num_antennas, cluster_angles, spacing)
     lag = jnp.arange(num_antennas, dtype=waves.real.dtype)
     phase_std = 2 * np.pi * jnp.asarray(spacing) * angular_std * jnp.cos(cluster_angles)
@@ -183,6 +191,7 @@ def clustered_covariance(
     return _hermitian_toeplitz(mean.real, mean.imag)
 
 
+@checked(num_antennas=at_least_one, angle=direction.shaped(""), spacing=nonnegative)
 def uncorrelated(
     key: Key[Array, ""], num_antennas: int, angle: ArrayLike, spacing: float
 ) -> Complex[Array, "antennas antennas"]:

@@ -6,10 +6,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Complex, Float, Key
 
 from jaxmimo.channel.antennas import delay, ula_steering
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.randomness import complex_normal
+from jaxmimo.core.rules import boolean, direction, extended, nonnegative, positive
 from jaxmimo.core.units import amplitude
 
 
+@checked(rician_factor=extended)
 def rician_amplitudes(
     rician_factor: ArrayLike,
 ) -> tuple[Float[Array, "*links"], Float[Array, "*links"]]:
@@ -37,6 +40,14 @@ def rician_amplitudes(
     return los, 1.0 / jnp.sqrt(1.0 + kappa)
 
 
+@checked(
+    gain=nonnegative,
+    angle=direction,
+    distance=nonnegative,
+    wavelength=positive.shaped(""),
+    spacing=nonnegative.shaped(""),
+    propagation_phase=boolean.shaped(""),
+)
 def los_channel(
     gain: Float[Array, "aps users"],
     angle: Float[Array, "aps users"],
@@ -75,6 +86,7 @@ def los_channel(
     return common[:, None, :] * jnp.swapaxes(steering, -1, -2)
 
 
+@checked(gain=nonnegative, rician_factor=extended.shaped("|aps users"))
 def rician_fading(
     key: Key[Array, ""],
     los: Complex[Array, "aps antennas users"],

@@ -13,16 +13,18 @@ from jaxtyping import Float, Key
 
 from jaxmimo.core.checks import (
     array_module,
-    integer,
     is_traced,
     on_device,
+    positive_integer,
     real_array,
-    require,
 )
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.randomness import uniform
+from jaxmimo.core.rules import at_least_one, finite, nonnegative
 from jaxmimo.core.scaling import binary_scale
 
 
+@checked(side=nonnegative.shaped(""))
 def ap_grid(num_aps: int, side: ArrayLike) -> Float[Array, "aps 2"]:
     """Centres of the cells of a grid over the square [0, side]^2.
 
@@ -37,8 +39,7 @@ def ap_grid(num_aps: int, side: ArrayLike) -> Float[Array, "aps 2"]:
     Raises:
         ValueError: If there is no AP.
     """
-    num_aps = integer("num_aps", num_aps)
-    require(num_aps >= 1, f"`num_aps` must be at least 1, but got {num_aps}. Give one AP or more.")
+    num_aps = positive_integer("num_aps", num_aps)
     rows = max(r for r in range(1, math.isqrt(num_aps) + 1) if num_aps % r == 0)
     columns = num_aps // rows
     x = np.tile((np.arange(columns) + 0.5) / columns, rows)
@@ -48,6 +49,7 @@ def ap_grid(num_aps: int, side: ArrayLike) -> Float[Array, "aps 2"]:
     return on_device(side * np.stack([x, y], axis=-1).astype(dtype))
 
 
+@checked(count=at_least_one, side=nonnegative.shaped(""))
 def uniform_positions(key: Key[Array, ""], count: int, side: ArrayLike) -> Float[Array, "count 2"]:
     """Independent positions, uniform in the square [0, side]^2.
 
@@ -62,6 +64,7 @@ def uniform_positions(key: Key[Array, ""], count: int, side: ArrayLike) -> Float
     return jnp.asarray(side, places.dtype) * places
 
 
+@checked(count=at_least_one, inner=nonnegative.shaped(""), outer=nonnegative.shaped(""))
 def uniform_distances(
     key: Key[Array, ""],
     count: int,
@@ -93,6 +96,7 @@ def uniform_distances(
     return inner + (outer - inner) * share
 
 
+@checked(height_difference=finite.shaped(""))
 def distance_3d(
     ap_positions: Float[Array, "aps 2"],
     user_positions: Float[Array, "users 2"],
@@ -116,6 +120,7 @@ def distance_3d(
     return unit * jnp.where(meet, 0.0, jnp.sqrt(jnp.where(meet, 1.0, squared)))
 
 
+@checked()
 def azimuth(
     ap_positions: Float[Array, "aps 2"], user_positions: Float[Array, "users 2"]
 ) -> Float[Array, "aps users"]:

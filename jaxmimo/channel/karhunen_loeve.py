@@ -20,8 +20,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float
 
 from jaxmimo.core.checks import is_traced, require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.eigenvectors import scaled_eigenvectors
 from jaxmimo.core.guards import reciprocal_root
+from jaxmimo.core.rules import at_least_one, semidefinite, share
 
 RankRule = Callable[[Float[Array, " n"]], Bool[Array, " n"]]
 """Which eigenvalues, in descending order, count as a channel's: a mask that keeps the first ones.
@@ -42,7 +44,7 @@ class Expansion(eqx.Module):
     factor: Float[Array, "n rank"]
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
+@checked(covariance=semidefinite, rank=at_least_one)
 def karhunen_loeve(covariance: Float[Array, "n n"], rank: int | None = None) -> Expansion:
     r"""Eigenvectors and eigenvalues of a covariance, $R = U \Lambda U^T$, the largest first.
 
@@ -65,6 +67,11 @@ def karhunen_loeve(covariance: Float[Array, "n n"], rank: int | None = None) -> 
         Fan et al., "A low-complexity 3D massive MIMO scheme jointly using statistical and
         instantaneous CSIT", 2016, eqs. (5)-(6).
     """
+    return _expansion(covariance, rank)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _expansion(covariance: Float[Array, "n n"], rank: int | None) -> Expansion:
     size = covariance.shape[0]
     factor = scaled_eigenvectors(covariance, size if rank is None else rank)
     values = jnp.sum(factor**2, axis=1)
@@ -76,11 +83,11 @@ def karhunen_loeve(covariance: Float[Array, "n n"], rank: int | None = None) -> 
     return Expansion(factor * reciprocal_root(values)[None], values, factor)
 
 
-@karhunen_loeve.defjvp
-def _karhunen_loeve_jvp(
+@_expansion.defjvp
+def _expansion_jvp(
     rank: int | None, primals: tuple[Array], tangents: tuple[Array]
 ) -> tuple[Expansion, Expansion]:
-    expansion = karhunen_loeve(*primals, rank)
+    expansion = _expansion(*primals, rank)
     vectors, values = expansion.vectors, expansion.values
     gaps, sums = values[None, :] - values[:, None], values[None, :] + values[:, None]
     turned, within = _turned(tangents[0], vectors, values, gaps)
@@ -89,6 +96,7 @@ def _karhunen_loeve_jvp(
     return expansion, Expansion(turned, jnp.diagonal(within), moved)
 
 
+@checked(relative=share.shaped(""))
 def eigenvalues_above(values: Float[Array, " n"], relative: ArrayLike = 1e-2) -> Bool[Array, " n"]:
     """Keep the eigenvalues above a share of the largest, and always the first.
 
@@ -109,6 +117,7 @@ def eigenvalues_above(values: Float[Array, " n"], relative: ArrayLike = 1e-2) ->
     return (values > relative * values[:1]) | _first(values)
 
 
+@checked(fraction=share.shaped(""))
 def captured_energy(values: Float[Array, " n"], fraction: ArrayLike = 0.99) -> Bool[Array, " n"]:
     """Keep the fewest leading eigenvalues, at least one, that hold a share of their sum.
 

@@ -21,14 +21,33 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
-from jaxmimo.channel.antennas import check_antennas, delay
-from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
-from jaxmimo.core.checks import is_traced, real_array, require
+from jaxmimo.channel.antennas import delay
+from jaxmimo.channel.pathloss import SPEED_OF_LIGHT, radio_carrier
+from jaxmimo.core.checks import positive_integer, positive_number, real_number, require
+from jaxmimo.core.contracts import checked
+from jaxmimo.core.rules import (
+    at_least_one,
+    complex_numbers,
+    finite,
+    nonnegative,
+    path_angle,
+    positive,
+)
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.core.split import computed_once
 from jaxmimo.core.turns import cos_sin
 
 
+@checked(
+    num_antennas=at_least_one,
+    gains=complex_numbers.shaped("users aps paths"),
+    angles=path_angle.shaped("users aps paths"),
+    distances=nonnegative.shaped("users aps"),
+    excess_delays=finite.shaped("users aps paths"),
+    frequencies=finite.shaped("subcarriers"),
+    carrier=radio_carrier.shaped(""),
+    spacing_m=positive.shaped(""),
+)
 def frequency_response(
     gains: ArrayLike,
     angles: ArrayLike,
@@ -36,7 +55,7 @@ def frequency_response(
     excess_delays: ArrayLike,
     frequencies: ArrayLike,
     carrier: ArrayLike,
-    spacing: ArrayLike,
+    spacing_m: ArrayLike,
     num_antennas: int,
 ) -> Complex[Array, "subcarriers users aps antennas"]:
     r"""Response of every link at any frequencies.
@@ -53,7 +72,7 @@ def frequency_response(
         excess_delays: $\epsilon$ (users, aps, paths) of each path beyond $d/c$ [s].
         frequencies: $f$ (subcarriers,) from the carrier [Hz].
         carrier: $f_c$ [Hz].
-        spacing: $\Delta$ [m].
+        spacing_m: $\Delta$ [m].
         num_antennas: $M$.
 
     Raises:
@@ -63,15 +82,11 @@ def frequency_response(
         Ahn et al., "On the Spatial-Wideband Effects in Millimeter-Wave Cell-Free Massive MIMO",
         eq. (6), with excess delays, which it leaves out.
     """
-    num_antennas = check_antennas(num_antennas)
-    links = _paths(gains, angles, distances, excess_delays)
-    frequencies, carrier, spacing = check_band(frequencies, carrier, spacing)
-    require(
-        frequencies.ndim == 1,
-        f"`frequencies` must have shape (subcarriers,), but has shape {frequencies.shape}.",
-    )
-    gains, sines, distances, excess = links
-    lag = spacing * sines / SPEED_OF_LIGHT
+    check_band(frequencies, carrier, spacing_m)
+    gains, sines, distances, excess = _paths(gains, angles, distances, excess_delays)
+    real = sines.dtype
+    frequencies, carrier = jnp.asarray(frequencies, real), jnp.asarray(carrier, real)
+    lag = spacing_m * sines / SPEED_OF_LIGHT
     delays = distances[..., None] / SPEED_OF_LIGHT + excess
     offset = frequencies[:, None, None, None]
     first = Parts.of(gains)[None] * delay_parts(offset * delays[None])
@@ -84,6 +99,16 @@ def frequency_response(
     return jnp.moveaxis(antennas.merged(), 0, -1)
 
 
+@checked(
+    num_antennas=at_least_one,
+    gains=complex_numbers.shaped("users aps paths"),
+    angles=path_angle.shaped("users aps paths"),
+    distances=nonnegative.shaped("users aps"),
+    excess_delays=finite.shaped("users aps paths"),
+    frequency=finite.shaped(""),
+    carrier=radio_carrier.shaped(""),
+    spacing_m=positive.shaped(""),
+)
 def stacked_response(
     gains: ArrayLike,
     angles: ArrayLike,
@@ -91,7 +116,7 @@ def stacked_response(
     excess_delays: ArrayLike,
     frequency: ArrayLike,
     carrier: ArrayLike,
-    spacing: ArrayLike,
+    spacing_m: ArrayLike,
     num_antennas: int,
 ) -> Complex[Array, "users antennas_aps"]:
     r"""Response of the whole network to each user at one frequency, as the paper stacks it.
@@ -109,19 +134,20 @@ def stacked_response(
             $\alpha e^{-j2\pi f\epsilon}$.
         frequency: $f$ from the carrier [Hz].
         carrier: $f_c$ [Hz].
-        spacing: $\Delta$ [m].
+        spacing_m: $\Delta$ [m].
         num_antennas: $M$.
 
     References:
         Ahn et al., eqs. (7)-(11).
     """
-    num_antennas = check_antennas(num_antennas)
+    check_band(frequency, carrier, spacing_m)
     gains, sines, distances, excess = _paths(gains, angles, distances, excess_delays)
-    frequency, carrier, spacing = check_band(frequency, carrier, spacing)
+    real = sines.dtype
+    frequency, carrier = jnp.asarray(frequency, real), jnp.asarray(carrier, real)
     macro = delay(frequency * distances / SPEED_OF_LIGHT)
     faded = gains * delay(frequency * excess)
-    antenna = jnp.arange(num_antennas, dtype=spacing.dtype)[None, None, None, :]
-    lag = spacing * sines / SPEED_OF_LIGHT
+    antenna = jnp.arange(num_antennas, dtype=real)[None, None, None, :]
+    lag = spacing_m * sines / SPEED_OF_LIGHT
     theta = delay((carrier + frequency) * antenna * lag[..., None])
     summed = jnp.sum((faded * macro[..., None])[..., None] * theta, axis=2)
     return jnp.swapaxes(summed, 1, 2).reshape(gains.shape[0], -1)
@@ -139,6 +165,11 @@ class Grid(eqx.Module):
     first: Float[Array, ""]
     step: Float[Array, ""]
     count: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        real_number("first", self.first, minimum=None)
+        positive_number("step", self.step)
+        positive_integer("count", self.count)
 
     @property
     def frequencies(self) -> Float[Array, " count"]:
@@ -159,6 +190,7 @@ class Grid(eqx.Module):
         return np.concatenate([lower[:, ::-1], upper], axis=1).ravel()
 
 
+@checked(num_antennas=at_least_one)
 def grid_response(
     gains: Parts,
     lags: Float[Array, "links paths"],
@@ -267,6 +299,7 @@ def _padded(*arrays: Float[Array, "links paths"]) -> list[Array]:
     return [jnp.pad(a, ((0, 0), (0, missing))) for a in arrays]
 
 
+@checked(num_taps=at_least_one)
 def channel_taps(
     gains: Complex[Array, "*links paths"],
     delay_samples: Float[Array, "*links paths"],
@@ -293,55 +326,42 @@ def channel_taps(
 
 
 def check_band(
-    frequencies: ArrayLike, carrier: ArrayLike, spacing: ArrayLike
-) -> tuple[Array, Array, Array]:
-    """The band and the antenna spacing, refused where they are not physical.
+    frequencies: ArrayLike,
+    carrier: ArrayLike,
+    spacing_m: ArrayLike,
+    name: str = "spacing_m",
+) -> None:
+    """Refuse bands and antenna spacings that are known not to be physical.
 
     Raises:
-        ValueError: If the carrier is not positive, the band reaches down to zero, or antennas are
+        ValueError: If the band reaches down to zero, or antennas are
             closer than a tenth of a wavelength or farther apart than a hundred.
     """
-    frequencies = real_array("frequencies", frequencies)
-    carrier, spacing = real_array("carrier", carrier), real_array("spacing", spacing)
-    if is_traced(frequencies, carrier, spacing):
-        return frequencies, carrier, spacing
+    if any(isinstance(each, Array) for each in (frequencies, carrier, spacing_m)):
+        return
     lowest, carriers = np.asarray(frequencies).min(initial=np.inf), np.asarray(carrier)
-    require(
-        bool(np.all(carriers > 0)),
-        f"`carrier` must be positive, but got {carrier} Hz. Give the carrier frequency in Hz.",
-    )
     require(
         bool(np.all(carriers + lowest > 0)),
         "`frequencies` must stay above minus the carrier: they are counted from it. Give "
         "frequencies in baseband, or a narrower band.",
     )
-    in_wavelengths = np.asarray(spacing) * carriers / SPEED_OF_LIGHT
+    in_wavelengths = np.asarray(spacing_m) * carriers / SPEED_OF_LIGHT
     require(
         bool(np.all((in_wavelengths >= 0.1) & (in_wavelengths <= 100))),
-        "`spacing` must lie between 0.1 and 100 wavelengths, but is "
-        f"{float(in_wavelengths.max()):g} of them. It is in metres: half a wavelength is "
-        "299792458 / carrier / 2.",
+        f"`{name}` must lie between 0.1 and 100 wavelengths, but is "
+        f"{float(in_wavelengths.max()):g} of them. Half a wavelength is 299792458 / carrier / 2 "
+        "metres.",
     )
-    return frequencies, carrier, spacing
 
 
 def _paths(
     gains: ArrayLike, angles: ArrayLike, distances: ArrayLike, excess_delays: ArrayLike
 ) -> tuple[Array, Array, Array, Array]:
-    """Gains, sines of the angles, distances and excess delays, of shapes that fit."""
+    """Gains, sines of the angles, distances and excess delays, in one precision."""
     gains = jnp.asarray(gains, jnp.result_type(complex))
-    angles, distances = real_array("angles", angles), real_array("distances", distances)
-    excess = real_array("excess_delays", excess_delays)
-    require(
-        gains.ndim == 3 and angles.shape == gains.shape == excess.shape,
-        "`gains`, `angles` and `excess_delays` must all have shape (users, aps, paths), but have "
-        f"{gains.shape}, {angles.shape} and {excess.shape}. Add axes of length 1.",
-    )
-    require(
-        distances.shape == gains.shape[:2],
-        f"`distances` must have shape (users, aps) = {gains.shape[:2]}, but has {distances.shape}.",
-    )
-    return gains, jnp.sin(angles), distances, excess
+    real = gains.real.dtype
+    angles, distances = jnp.asarray(angles, real), jnp.asarray(distances, real)
+    return gains, jnp.sin(angles), distances, jnp.asarray(excess_delays, real)
 
 
 def delay_parts(turns: Float[Array, "..."]) -> Parts:

@@ -4,23 +4,48 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from jaxmimo.core.checks import is_traced, real_array, require
+from jaxmimo.core.checks import require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.guards import not_negative
+from jaxmimo.core.rules import Rule, boolean, nonnegative, positive
 
 SPEED_OF_LIGHT = 299_792_458.0
 """[m/s]"""
 
 LEAST_CARRIER = SPEED_OF_LIGHT / (4 * np.pi)
 """Carrier [Hz] below which free space would give more power at 1 m than was sent."""
+ENVIRONMENT_HEIGHT = 1.0
+"""Effective height of what stands in the street [m]."""
+LEAST_CANYON_CARRIER = 0.5e9
+"""Carrier [Hz] at which the street canyon model begins."""
+_NEAREST = 10.0
+"""Smallest distance along the ground that the street canyon model is meant for [m]."""
+
+radio_carrier = Rule(least=1e6, unit="Hz", remedy="Give hertz, such as 3.5e9 for 3.5 GHz.")
+"""A carrier frequency [Hz]; below a megahertz it is one in another unit."""
+street_height = Rule(
+    least=ENVIRONMENT_HEIGHT,
+    strict=True,
+    unit="m",
+    remedy="The street canyon's breakpoint distance takes heights above its environment.",
+)
+"""Height of an antenna in the street canyon [m]."""
 
 
+@checked(carrier_hz=radio_carrier)
 def wavelength(carrier_hz: ArrayLike) -> Array:
     r"""Wavelength $\lambda = c / f_c$ [m] of a carrier [Hz]."""
     return SPEED_OF_LIGHT / jnp.asarray(carrier_hz)
 
 
+@checked(
+    distance=nonnegative,
+    exponent=nonnegative,
+    carrier_hz=radio_carrier,
+    reference_distance=positive,
+)
 def log_distance_gain(
     distance: Float[Array, "..."],
     *,
@@ -46,11 +71,26 @@ def log_distance_gain(
         Tominaga et al., "On the Spectral Efficiency of D-MIMO Networks under Rician Fading",
         eqs. (18)-(19), in decibels there.
     """
+    if not isinstance(carrier_hz, Array) and not isinstance(reference_distance, Array):
+        check_free_space(carrier_hz, reference_distance)
     friis = (wavelength(carrier_hz) / (4 * np.pi * reference_distance)) ** 2
     relative = jnp.maximum(not_negative(distance) / reference_distance, 1.0)
     return friis * relative ** -jnp.asarray(exponent)
 
 
+def check_free_space(carrier_hz: ArrayLike, reference_distance: ArrayLike = 1.0) -> None:
+    """Refuse known carriers whose gain at the reference distance is above one."""
+    length = np.asarray(wavelength(carrier_hz))
+    friis = (length / (4 * np.pi * np.asarray(reference_distance))) ** 2
+    require(
+        bool(np.all(friis <= 1)),
+        f"`carrier_hz` must be so high that no more power arrives at the reference distance than "
+        f"was sent, but the gain there is {friis.max(initial=0.0):.3g}. Give hertz, or a larger "
+        "`reference_distance`.",
+    )
+
+
+@checked(distance=positive, exponent=nonnegative, reference_distance=positive)
 def distance_power_law(
     distance: Float[Array, "..."],
     *,
@@ -77,6 +117,13 @@ def distance_power_law(
     return (distance / reference_distance) ** -jnp.asarray(exponent)
 
 
+@checked(
+    distance_2d=nonnegative,
+    carrier_frequency=radio_carrier,
+    ap_height=street_height,
+    ue_height=street_height,
+    los=boolean,
+)
 def umi_street_canyon(
     distance_2d: ArrayLike,
     carrier_frequency: ArrayLike,
@@ -125,16 +172,15 @@ def umi_street_canyon(
     References:
         3GPP TR 38.901 V17.0.0, Table 7.4.1-1 and its notes.
     """
-    distance_2d = real_array("distance_2d", distance_2d, minimum=0.0)
-    carrier_frequency = _above("carrier_frequency", carrier_frequency, 0.0, "Hz")
-    ap_height = _above("ap_height", ap_height, ENVIRONMENT_HEIGHT, "m")
-    ue_height = _above("ue_height", ue_height, ENVIRONMENT_HEIGHT, "m")
-    distance, carrier, ap, ue, in_sight = jnp.broadcast_arrays(
+    real = jnp.result_type(float)
+    given = (
         jnp.maximum(not_negative(distance_2d), _NEAREST),
         carrier_frequency,
         ap_height,
         ue_height,
-        _boolean(los),
+    )
+    distance, carrier, ap, ue, in_sight = jnp.broadcast_arrays(
+        *(jnp.asarray(each, real) for each in given), los
     )
     climb = (ap - ue) ** 2
     lg_distance = 0.5 * jnp.log10(distance**2 + climb)
@@ -144,30 +190,12 @@ def umi_street_canyon(
     far = 32.4 + 40.0 * lg_distance + 20.0 * lg_carrier - 9.5 * jnp.log10(breakpoint_**2 + climb)
     los_db = jnp.where(distance <= breakpoint_, near, far)
     nlos_db = 22.4 + 35.3 * lg_distance + 21.3 * lg_carrier - 0.3 * (ue - 1.5)
-    return jnp.where(in_sight, los_db, jnp.maximum(los_db, nlos_db))
-
-
-ENVIRONMENT_HEIGHT = 1.0
-"""Effective height of what stands in the street [m]."""
-LEAST_CANYON_CARRIER = 0.5e9
-"""Carrier [Hz] at which the street canyon model begins."""
-_NEAREST = 10.0
-"""Smallest distance along the ground that the street canyon model is meant for [m]."""
-
-
-def _above(name: str, value: ArrayLike, least: float, unit: str) -> Array:
-    array = real_array(name, value)
-    require(
-        is_traced(array) or bool(np.all(np.asarray(array) > least)),
-        f"`{name}` must be above {least:g} {unit}, but got {value}. Give it in {unit}.",
-    )
-    return array
-
-
-def _boolean(los: ArrayLike) -> Bool[Array, "..."]:
-    array = jnp.asarray(los)
-    require(
-        array.dtype == bool,
-        f"`los` must be boolean, but has dtype {array.dtype}. Compare a probability with a draw.",
-    )
-    return array
+    loss_db = jnp.where(in_sight, los_db, jnp.maximum(los_db, nlos_db))
+    if not any(isinstance(each, Array) for each in (*given[1:], distance_2d)):
+        least_db = float(jnp.min(loss_db, initial=jnp.inf))
+        require(
+            least_db >= 0,
+            "`carrier_frequency` must be so high that no more power arrives than was sent, but the "
+            f"path loss is {least_db:.3g} dB. Give hertz, such as 3.5e9 for 3.5 GHz.",
+        )
+    return loss_db

@@ -15,9 +15,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Key
 
 from jaxmimo.channel.geometry import distance_3d
-from jaxmimo.core.checks import positive_number, real_array
+from jaxmimo.channel.pathloss import radio_carrier
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.guards import not_negative
 from jaxmimo.core.randomness import complex_normal, uniform
+from jaxmimo.core.rules import nonnegative
 from jaxmimo.core.small_matrices import Parts, cholesky
 
 LosModel = Callable[[Key[Array, ""], Float[Array, "aps users"]], Bool[Array, "aps users"]]
@@ -119,6 +121,7 @@ NLOS = Statistics(
 """Links without line of sight."""
 
 
+@checked(distance_2d=nonnegative)
 def los_probability(distance_2d: ArrayLike) -> Float[Array, "..."]:
     r"""Probability that a user outdoors sees the AP.
 
@@ -135,11 +138,12 @@ def los_probability(distance_2d: ArrayLike) -> Float[Array, "..."]:
     References:
         3GPP TR 38.901 V17.0.0, Table 7.4.2-1.
     """
-    distance = real_array("distance_2d", distance_2d, minimum=0.0)
+    distance = jnp.asarray(distance_2d, jnp.result_type(float))
     near = 18.0 / jnp.maximum(not_negative(distance), 18.0)
     return near + jnp.exp(-distance / 36.0) * (1.0 - near)
 
 
+@checked(distance_2d=nonnegative)
 def umi_los(
     key: Key[Array, ""], distance_2d: Float[Array, "aps users"]
 ) -> Bool[Array, "aps users"]:
@@ -147,6 +151,7 @@ def umi_los(
     return uniform(key, distance_2d.shape) < los_probability(distance_2d)
 
 
+@checked(distance_2d=nonnegative)
 def always_los(
     key: Key[Array, ""], distance_2d: Float[Array, "aps users"]
 ) -> Bool[Array, "aps users"]:
@@ -155,6 +160,7 @@ def always_los(
     return jnp.ones(distance_2d.shape, bool)
 
 
+@checked(distance_2d=nonnegative)
 def never_los(
     key: Key[Array, ""], distance_2d: Float[Array, "aps users"]
 ) -> Bool[Array, "aps users"]:
@@ -180,6 +186,7 @@ class LargeScale(eqx.Module):
     angle_spread: Float[Array, "aps users"]
 
 
+@checked(carrier_hz=radio_carrier.shaped(""))
 def draw_large_scale(
     key: Key[Array, ""],
     user_positions: Float[Array, "users 2"],
@@ -246,7 +253,7 @@ def _both_states(
 
 def _moments(carrier_hz: ArrayLike) -> tuple[Float[Array, "4 2"], Float[Array, "4 2"]]:
     """Means and standard deviations of the four parameters, with sight and without."""
-    carrier = positive_number("carrier_hz", carrier_hz)
+    carrier = jnp.asarray(carrier_hz, jnp.result_type(float))
     lg_carrier = jnp.log10(1.0 + jnp.maximum(carrier, 2e9) / 1e9)
     means = [
         ((0.0, 0.0), (0.0, s.k_factor_mean_db), s.delay_spread_mean, s.angle_spread_mean)

@@ -37,7 +37,7 @@ def covariance_array(name: str, value: Any, size: int | None = None) -> jax.Arra
         f"{array.shape}. Give a square matrix per link.",
     )
     if not isinstance(array, jax.Array):
-        _check_semidefinite(name, array.astype(np.complex128))
+        check_semidefinite(name, array)
         return on_device(array.astype(jnp.result_type(complex)))
     return array.astype(jnp.result_type(complex))
 
@@ -55,7 +55,9 @@ def unless_asymmetric(
     return jnp.where(hermitian[None, None], matrices, jnp.nan).astype(jnp.result_type(complex))
 
 
-def _check_semidefinite(name: str, array: np.ndarray) -> None:
+def check_semidefinite(name: str, array: np.ndarray) -> None:
+    """Refuse matrices, on the last two axes, that no random vector has for its covariance."""
+    array = array.astype(np.complex128)
     require(
         bool(np.isfinite(array).all()),
         f"`{name}` must be finite, but holds NaN or infinity. Check what it is made of.",

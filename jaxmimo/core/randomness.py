@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Complex, Float, Key, UInt32
 
 from jaxmimo.core.checks import checked_key, require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.turns import sine
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -27,6 +28,7 @@ _STREAM = np.uint32(0x6A78_6D6D)
 _UNIFORM_STREAM = np.uint32(0x6A78_756E)
 
 
+@checked()
 def complex_normal(
     key: Key[Array, ""],
     shape: tuple[int, ...],

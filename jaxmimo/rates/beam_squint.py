@@ -20,17 +20,19 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxmimo.channel.antennas import check_antennas
 from jaxmimo.channel.correlation import AngleLaw, mean_wave, uniform_law
-from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
-from jaxmimo.core.checks import is_traced, require
+from jaxmimo.channel.pathloss import SPEED_OF_LIGHT, radio_carrier
+from jaxmimo.core.checks import require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.guards import divided
+from jaxmimo.core.rules import angular_spread, at_least_one, direction, finite, nonnegative
 from jaxmimo.core.sinc import dirichlet_power
 from jaxmimo.core.units import amplitude
 
 
+@checked(num_antennas=at_least_one, spacing_m=nonnegative, angle=direction)
 def beam_squint_gain(
-    frequency_offset: ArrayLike, num_antennas: int, spacing: ArrayLike, angle: ArrayLike
+    frequency_offset: ArrayLike, num_antennas: int, spacing_m: ArrayLike, angle: ArrayLike
 ) -> Float[Array, "*shape"]:
     r"""Array gain at an offset from the carrier, relative to the gain $M$ at the carrier.
 
@@ -39,7 +41,7 @@ def beam_squint_gain(
     Args:
         frequency_offset: $f$ [Hz], of a shape that broadcasts with `angle`.
         num_antennas: $M$.
-        spacing: $\delta$ [m].
+        spacing_m: $\delta$ [m].
         angle: $\theta$ from boresight [rad].
 
     Returns:
@@ -48,14 +50,20 @@ def beam_squint_gain(
     Raises:
         ValueError: If there is no antenna.
     """
-    num_antennas = check_antennas(num_antennas)
-    return dirichlet_power(_turns(frequency_offset, spacing, angle), num_antennas)
+    return dirichlet_power(_turns(frequency_offset, spacing_m, angle), num_antennas)
 
 
+@checked(
+    num_antennas=at_least_one,
+    frequency_offset=finite.known_early(),
+    spacing_m=nonnegative,
+    angle=direction.shaped(""),
+    angular_std=angular_spread.shaped(""),
+)
 def mean_squint_gain(
     frequency_offset: ArrayLike,
     num_antennas: int,
-    spacing: float,
+    spacing_m: float,
     angle: ArrayLike,
     angular_std: ArrayLike,
     law: AngleLaw = uniform_law,
@@ -70,7 +78,7 @@ def mean_squint_gain(
     Args:
         frequency_offset: $f$ [Hz], plain numbers: Bessel functions are tabulated for them.
         num_antennas: $M$.
-        spacing: $\delta$ [m], a plain number.
+        spacing_m: $\delta$ [m], a plain number.
         angle: Mean angle of the users from boresight [rad].
         angular_std: Standard deviation of their angles [rad]; $1/\sqrt3$ of the half width of a
             sector in which they are uniform.
@@ -79,19 +87,15 @@ def mean_squint_gain(
     Raises:
         ValueError: If there is no antenna, or a plain number is traced.
     """
-    num_antennas = check_antennas(num_antennas)
-    require(
-        not is_traced(frequency_offset, spacing),
-        "`frequency_offset` and `spacing` must be plain numbers, but are traced. Close over them.",
-    )
     lag = np.arange(num_antennas)
-    step = 2 * np.pi * float(spacing) / SPEED_OF_LIGHT * np.asarray(frequency_offset, float)
+    step = 2 * np.pi * float(spacing_m) / SPEED_OF_LIGHT * np.asarray(frequency_offset, float)
     phases = step[..., None] * lag
     pairs = np.where(lag == 0, 1, 2) * (num_antennas - lag) / num_antennas**2
     waves = mean_wave(phases.ravel(), angle, angular_std, law).real.reshape(phases.shape)
     return jnp.matmul(waves, jnp.asarray(pairs, waves.dtype), precision="highest")
 
 
+@checked(carrier=radio_carrier, angle=direction)
 def pointing_error(
     frequency_offset: ArrayLike, carrier: ArrayLike, angle: ArrayLike
 ) -> Float[Array, "*shape"]:
@@ -113,11 +117,12 @@ def pointing_error(
     Raises:
         ValueError: If an offset is no more than $-f_c$.
     """
-    dtype = jnp.result_type(float)
+    dtype, given_as_array = jnp.result_type(float), isinstance(frequency_offset, Array)
     frequency_offset = jnp.asarray(frequency_offset, dtype)
     ratio = frequency_offset / jnp.asarray(carrier, dtype)
+    is_known = not isinstance(carrier, Array) and not given_as_array
     require(
-        is_traced(ratio) or bool(jnp.all(ratio > -1)),
+        not is_known or bool(jnp.all(ratio > -1)),
         "`frequency_offset` must be above -carrier, so that the frequency is positive. Give it "
         "relative to the carrier, in hertz.",
     )
@@ -132,6 +137,7 @@ def pointing_error(
     return jnp.where(jnp.cos(angle) < 0, -error, error)
 
 
+@checked(carrier=radio_carrier, angle=direction)
 def pointing_angle(
     frequency_offset: ArrayLike, carrier: ArrayLike, angle: ArrayLike
 ) -> Float[Array, "*shape"]:
@@ -153,8 +159,9 @@ def pointing_angle(
     return jnp.asarray(angle, error.dtype) + error
 
 
+@checked(num_antennas=at_least_one, spacing_m=nonnegative, angle=direction)
 def squint_bandwidth(
-    num_antennas: int, spacing: ArrayLike, angle: ArrayLike
+    num_antennas: int, spacing_m: ArrayLike, angle: ArrayLike
 ) -> Float[Array, "*shape"]:
     r"""Bandwidth [Hz], both sides of the carrier, over which half of the array gain is kept.
 
@@ -164,7 +171,7 @@ def squint_bandwidth(
 
     Args:
         num_antennas: $M$.
-        spacing: $\delta$ [m].
+        spacing_m: $\delta$ [m].
         angle: $\theta$ from boresight [rad].
 
     Returns:
@@ -173,9 +180,8 @@ def squint_bandwidth(
     Raises:
         ValueError: If there is no antenna.
     """
-    num_antennas = check_antennas(num_antennas)
     dtype = jnp.result_type(float)
-    aperture = jnp.asarray(spacing, dtype) * jnp.abs(jnp.sin(jnp.asarray(angle, dtype)))
+    aperture = jnp.asarray(spacing_m, dtype) * jnp.abs(jnp.sin(jnp.asarray(angle, dtype)))
     at_boresight = aperture == 0
     width = half_power_width(num_antennas) * SPEED_OF_LIGHT / num_antennas
     return jnp.where(at_boresight, jnp.inf, width / jnp.where(at_boresight, 1.0, aperture))
@@ -197,10 +203,11 @@ def half_power_width(num_antennas: int) -> float:
     return low + high
 
 
+@checked(num_antennas=at_least_one, spacing_m=nonnegative, angle=direction, carrier=nonnegative)
 def dft_leakage(
     frequency_offset: ArrayLike,
     num_antennas: int,
-    spacing: ArrayLike,
+    spacing_m: ArrayLike,
     angle: ArrayLike,
     carrier: ArrayLike,
 ) -> Float[Array, "*shape antennas"]:
@@ -213,13 +220,13 @@ def dft_leakage(
     The offset moves the peak by $M x$ bins, modulo $M$.
 
     The macro-steering vector (9) over APs whose distances from the user are $D$ apart leaks just
-    so: give the number of APs, $D$ for `spacing`, $\pi/2$ for `angle` and no `carrier`, since its
+    so: give the number of APs, $D$ for `spacing_m`, $\pi/2$ for `angle` and no `carrier`, since its
     phase at the carrier belongs to the paths' gains.
 
     Args:
         frequency_offset: $f$ [Hz], of a shape that broadcasts with `angle`.
         num_antennas: $M$.
-        spacing: $\delta$ [m].
+        spacing_m: $\delta$ [m].
         angle: $\theta$ from boresight [rad].
         carrier: $f_c$ [Hz].
 
@@ -229,14 +236,13 @@ def dft_leakage(
     Raises:
         ValueError: If there is no antenna.
     """
-    num_antennas = check_antennas(num_antennas)
-    turns = _turns(carrier, spacing, angle) + _turns(frequency_offset, spacing, angle)
+    turns = _turns(carrier, spacing_m, angle) + _turns(frequency_offset, spacing_m, angle)
     bins = np.arange(num_antennas).reshape((1,) * turns.ndim + (num_antennas,)) / num_antennas
     return dirichlet_power(turns[..., None] - jnp.asarray(bins, turns.dtype), num_antennas)
 
 
-def _turns(frequency: ArrayLike, spacing: ArrayLike, angle: ArrayLike) -> Float[Array, "*shape"]:
+def _turns(frequency: ArrayLike, spacing_m: ArrayLike, angle: ArrayLike) -> Float[Array, "*shape"]:
     """Turns from antenna to antenna of a wave of this frequency."""
     dtype = jnp.result_type(float)
-    lag = jnp.asarray(spacing, dtype) * jnp.sin(jnp.asarray(angle, dtype)) / SPEED_OF_LIGHT
+    lag = jnp.asarray(spacing_m, dtype) * jnp.sin(jnp.asarray(angle, dtype)) / SPEED_OF_LIGHT
     return jnp.asarray(frequency, dtype) * lag

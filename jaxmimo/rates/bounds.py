@@ -4,9 +4,12 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Complex, Float
 
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.linalg import hermitian_log2det
+from jaxmimo.core.rules import semidefinite, share
 
 
+@checked(covariance=semidefinite, prelog=share)
 def hardening_se(
     cross: Complex[Array, "... n n"], covariance: Complex[Array, "... n n"], prelog: float | Array
 ) -> Float[Array, "..."]:

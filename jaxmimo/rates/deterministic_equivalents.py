@@ -12,8 +12,10 @@ from jax import Array
 from jaxtyping import Float
 
 from jaxmimo.core.conjugate_gradients import solve_positive
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.fixed_point import anderson
 from jaxmimo.core.guards import reciprocal_root
+from jaxmimo.core.rules import nonnegative
 from jaxmimo.core.scaling import binary_scale
 from jaxmimo.core.small_matrices import symmetric_inverse
 
@@ -44,6 +46,7 @@ class KroneckerCovariances(eqx.Module):
         return jnp.sum(reduced * self.azimuth, (1, 2))
 
 
+@checked(counted=nonnegative)
 def slnr_powers(
     covariances: KroneckerCovariances,
     counted: Float[Array, " users"],

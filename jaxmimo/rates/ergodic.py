@@ -5,11 +5,15 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float
 
+from jaxmimo.core.contracts import checked
+from jaxmimo.core.rules import semidefinite
+
 _NODES = 96
 _LEAST_ARGUMENT = 1e-9
 _LARGEST_ARGUMENT = 40.0
 
 
+@checked(gains=semidefinite)
 def ergodic_rates(gains: Float[Array, "users streams streams"]) -> Float[Array, " users"]:
     r"""Ergodic rate of each user under Rayleigh fading and fixed precoders, without approximation.
 

@@ -6,12 +6,15 @@ from jax import Array
 from jaxtyping import Complex, Float
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.guards import reciprocal
+from jaxmimo.core.rules import semidefinite
 from jaxmimo.core.scaling import binary_scale
 from jaxmimo.core.singular_values import singular_values
 from jaxmimo.core.small_matrices import Parts, adjoint_product, cholesky
 
 
+@checked(cov_x=semidefinite, cov_y=semidefinite)
 @jax.jit
 def vector_correlation(
     cov_x: Complex[Array, "antennas antennas"],
@@ -59,6 +62,7 @@ def correlation_of_factors(
     return trace * reciprocal(nuclear_norm)
 
 
+@checked()
 @jax.jit
 def condition_number(h: Complex[Array, "antennas users"]) -> Float[Array, ""]:
     r"""Condition number $\sigma_{\max} / \sigma_{\min}$ of a channel matrix, in the 2-norm.

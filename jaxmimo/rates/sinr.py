@@ -7,12 +7,14 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
-from jaxmimo.core.checks import require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.guards import divided, not_negative, reciprocal_root
+from jaxmimo.core.rules import Rule, nonnegative
 from jaxmimo.core.scaling import binary_scale
 from jaxmimo.core.small_matrices import Parts, adjoint_product, sum_of_columns
 
 
+@checked(power=nonnegative.shaped("|users"), noise_power=nonnegative.shaped(""))
 @jax.jit
 def uplink_sinr(
     combiner: Complex[Array, "antennas users"],
@@ -41,11 +43,6 @@ def uplink_sinr(
         Tominaga et al., "On the Spectral Efficiency of D-MIMO Networks under Rician Fading",
         eq. (11).
     """
-    require(
-        combiner.shape == h.shape,
-        f"`combiner` must give a column for each user, {h.shape} in all as the channels, but gives "
-        f"{combiner.shape}. Return one combining vector per user.",
-    )
     users = h.shape[1]
     amplitude = jnp.sqrt(jnp.broadcast_to(jnp.asarray(power, h.real.dtype), (users,)))
     # Combiners of unit norm keep the squares below within the range of single precision.
@@ -78,6 +75,7 @@ def sinr_of_gains(
     return divided(signal, disturbance)
 
 
+@checked(powers=nonnegative)
 def sinr_of_powers(powers: Float[Array, "streams users"]) -> Float[Array, " users"]:
     r"""SINR of each user in the downlink, from the powers at which users receive all streams.
 
@@ -96,6 +94,7 @@ def sinr_of_powers(powers: Float[Array, "streams users"]) -> Float[Array, " user
     return jnp.diagonal(powers) / (1.0 + jnp.sum(jnp.where(own, 0.0, powers), 0))
 
 
+@checked(sinr=Rule(least=0.0, infinite=True))
 def spectral_efficiency(sinr: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     r"""Instantaneous SE $\log_2(1 + \mathrm{SINR})$ [bit/s/Hz].
 

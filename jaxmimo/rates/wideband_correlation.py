@@ -26,10 +26,19 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
-from jaxmimo.channel.antennas import check_antennas, delay
+from jaxmimo.channel.antennas import delay
 from jaxmimo.channel.correlation import AngleLaw, gaussian_law, mean_wave
-from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
+from jaxmimo.channel.pathloss import SPEED_OF_LIGHT, radio_carrier
 from jaxmimo.core.checks import is_traced, require
+from jaxmimo.core.contracts import checked
+from jaxmimo.core.rules import (
+    angular_spread,
+    at_least_one,
+    direction,
+    finite,
+    nonnegative,
+    semidefinite,
+)
 from jaxmimo.core.sinc import sinc
 
 AngleCorrelation = Callable[
@@ -48,11 +57,18 @@ and $R_\mathrm{macro}(f_1, f_2)$ to $R(f_1, f_2)$, of size $ML$.
 """
 
 
+@checked(
+    num_antennas=at_least_one,
+    spacing_m=nonnegative,
+    angle=direction.shaped(""),
+    angular_std=angular_spread.shaped(""),
+    carrier=radio_carrier,
+)
 def micro_correlation(
     frequency_1: float,
     frequency_2: float,
     num_antennas: int,
-    spacing: float,
+    spacing_m: float,
     angle: ArrayLike,
     angular_std: ArrayLike,
     carrier: float,
@@ -70,7 +86,7 @@ def micro_correlation(
         frequency_1: $f_1$ from the carrier [Hz], a plain number: Bessel functions are tabulated.
         frequency_2: $f_2$ [Hz], a plain number.
         num_antennas: $M$.
-        spacing: $\delta$ [m], a plain number.
+        spacing_m: $\delta$ [m], a plain number.
         angle: Mean angle of the paths from boresight [rad].
         angular_std: Standard deviation of the angle [rad].
         carrier: $f_c$ [Hz], a plain number.
@@ -79,9 +95,8 @@ def micro_correlation(
     Raises:
         ValueError: If there is no antenna, or a plain number is traced.
     """
-    antenna = np.arange(check_antennas(num_antennas))
-    _check_plain(frequency_1, frequency_2, spacing, carrier)
-    turn = 2 * np.pi * float(spacing) / SPEED_OF_LIGHT
+    antenna = np.arange(num_antennas)
+    turn = 2 * np.pi * spacing_m / SPEED_OF_LIGHT
     # In this form all elements of a lag have the very same phase where the frequencies are equal.
     lag = antenna[:, None] - antenna[None, :]
     middle = antenna[:, None] + antenna[None, :]
@@ -91,10 +106,17 @@ def micro_correlation(
     return mean_wave(values, angle, angular_std, law)[place.reshape(phases.shape)]
 
 
+@checked(
+    num_antennas=at_least_one,
+    spacing_m=nonnegative,
+    angle=direction.shaped(""),
+    angular_std=angular_spread.shaped(""),
+    carrier=radio_carrier,
+)
 def mean_response(
     frequency: float,
     num_antennas: int,
-    spacing: float,
+    spacing_m: float,
     angle: ArrayLike,
     angular_std: ArrayLike,
     carrier: float,
@@ -105,7 +127,7 @@ def mean_response(
     Args:
         frequency: $f$ from the carrier [Hz], a plain number: Bessel functions are tabulated.
         num_antennas: $M$.
-        spacing: $\delta$ [m], a plain number.
+        spacing_m: $\delta$ [m], a plain number.
         angle: Mean angle of the paths from boresight [rad].
         angular_std: Standard deviation of the angle [rad].
         carrier: $f_c$ [Hz], a plain number.
@@ -114,12 +136,11 @@ def mean_response(
     Raises:
         ValueError: If there is no antenna, or a plain number is traced.
     """
-    num_antennas = check_antennas(num_antennas)
-    _check_plain(frequency, spacing, carrier)
-    step = 2 * np.pi * float(spacing) * (carrier + frequency) / SPEED_OF_LIGHT
+    step = 2 * np.pi * spacing_m * (carrier + frequency) / SPEED_OF_LIGHT
     return mean_wave(step * np.arange(num_antennas), angle, angular_std, law)
 
 
+@checked(distances=nonnegative)
 def macro_steering(
     frequency: ArrayLike, distances: Float[Array, " aps"]
 ) -> Complex[Array, "*frequencies aps"]:
@@ -140,6 +161,12 @@ def macro_steering(
     return delay(frequency[..., None] * delays.reshape((1,) * frequency.ndim + delays.shape))
 
 
+@checked(
+    frequency_1=finite.shaped(""),
+    frequency_2=finite.shaped(""),
+    distances=nonnegative,
+    gain_covariance=semidefinite,
+)
 def macro_correlation(
     frequency_1: ArrayLike,
     frequency_2: ArrayLike,
@@ -161,6 +188,7 @@ def macro_correlation(
     return gain_covariance * here[:, None] * there.conj()[None, :]
 
 
+@checked()
 def common_angles(
     micro: Complex[Array, "aps antennas antennas"],
     mean_1: Complex[Array, "aps antennas"],
@@ -188,6 +216,7 @@ def common_angles(
     return _stacked(micro[0][:, None, :, None] * macro[None, :, None, :])
 
 
+@checked()
 def independent_angles(
     micro: Complex[Array, "aps antennas antennas"],
     mean_1: Complex[Array, "aps antennas"],
@@ -212,6 +241,7 @@ def independent_angles(
     return _stacked(jnp.where(own, within, between) * macro[None, :, None, :])
 
 
+@checked()
 def independent_scattering(
     micro: Complex[Array, "aps antennas antennas"],
     mean_1: Complex[Array, "aps antennas"],
@@ -235,6 +265,7 @@ def independent_scattering(
     return _stacked(jnp.moveaxis(micro, 0, 1)[..., None] * diagonal[None, :, None, :])
 
 
+@checked(rms_delay_spread=nonnegative)
 def frequency_correlation(
     frequency_difference: ArrayLike, rms_delay_spread: ArrayLike
 ) -> Complex[Array, "*shape"]:
@@ -252,6 +283,12 @@ def frequency_correlation(
     return lax.complex(scale, -phase * scale)
 
 
+@checked(
+    frequency_1=nonnegative.shaped(""),
+    frequency_2=nonnegative.shaped(""),
+    bearings=direction,
+    jitter=nonnegative.shaped(""),
+)
 def position_correlation(
     frequency_1: ArrayLike,
     frequency_2: ArrayLike,
@@ -288,11 +325,3 @@ def _stacked(blocks: Complex[Array, "m aps m aps"]) -> Complex[Array, "stacked s
     """Antenna m of AP l in place m L + l."""
     size = blocks.shape[0] * blocks.shape[1]
     return blocks.reshape(size, size)
-
-
-def _check_plain(*values: object) -> None:
-    require(
-        not is_traced(values),
-        "Frequencies, `spacing` and `carrier` must be plain numbers, but are traced. Close over "
-        "them, or make them static.",
-    )

@@ -153,7 +153,7 @@ def _network(parameters: CyclicPrefix, num_aps: int) -> WidebandMmwave:
 def prefix_levels(system: WidebandMmwave) -> np.ndarray:
     """Prefixes at which the distribution is taken: every sample that the widest band can need."""
     across = float(system.side) * np.sqrt(2.0)
-    array = float(system.spacing_metres) * 2 * system.ap_antennas
+    array = float(system.spacing_m) * 2 * system.ap_antennas
     most = float(system.bandwidth_hz.max()) * (across + array) / SPEED_OF_LIGHT
     return np.arange(0, int(np.ceil(most)) + 1)
 
@@ -177,9 +177,7 @@ def minimum_prefix(
 def _prefix_of_band(
     system: WidebandMmwave, distance: Array, angle: Array, levels: Array, bandwidth: Array
 ) -> tuple[Array, Array]:
-    exact = minimum_cyclic_prefix(
-        bandwidth, distance, system.spacing_metres, system.ap_antennas, angle
-    )
+    exact = minimum_cyclic_prefix(bandwidth, distance, system.spacing_m, system.ap_antennas, angle)
     approximate = approximate_cyclic_prefix(bandwidth, distance)
     share = jnp.mean(exact[:, None] <= levels[None], 0, dtype=levels.dtype)
     return share, jnp.mean(exact - approximate)

@@ -12,7 +12,9 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float, Key
 
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.randomness import complex_normal
+from jaxmimo.core.rules import at_least_one, nonnegative, positive, semidefinite
 from jaxmimo.core.small_matrices import Parts, adjoint_product, inverse
 from jaxmimo.transceiver.pilots import orthonormal_pilots
 
@@ -22,6 +24,7 @@ ChannelEstimator = Callable[..., tuple[Vector, Matrix]]
 """An estimator, with the arguments of `lmmse`."""
 
 
+@checked(pilot_length=at_least_one, power=positive, noise_power=nonnegative)
 def least_squares_error_variance(
     pilot_length: int, power: ArrayLike, noise_power: ArrayLike
 ) -> Float[Array, "..."]:
@@ -39,6 +42,9 @@ def least_squares_error_variance(
     return jnp.asarray(noise_power) / (pilot_length * jnp.asarray(power))
 
 
+@checked(
+    pilot_length=at_least_one, power=positive.shaped("|users"), noise_power=nonnegative.shaped("")
+)
 def least_squares_pilots(
     key: Key[Array, ""],
     h: Complex[Array, "antennas users"],
@@ -71,6 +77,7 @@ def least_squares_pilots(
     return jnp.matmul(received, pilots, precision="highest") / sent
 
 
+@checked(covariance=semidefinite, error_variance=nonnegative.shaped(""))
 def perfect_csi(
     h: Vector, observation: Vector, mean: Vector, covariance: Matrix, error_variance: ArrayLike
 ) -> tuple[Vector, Matrix]:
@@ -79,6 +86,7 @@ def perfect_csi(
     return h, jnp.zeros_like(covariance)
 
 
+@checked(covariance=semidefinite, error_variance=nonnegative.shaped(""))
 def least_squares(
     h: Vector, observation: Vector, mean: Vector, covariance: Matrix, error_variance: ArrayLike
 ) -> tuple[Vector, Matrix]:
@@ -92,6 +100,7 @@ def least_squares(
     return observation, jnp.asarray(error_variance) * identity
 
 
+@checked(covariance=semidefinite, error_variance=positive.shaped(""))
 def lmmse(
     h: Vector, observation: Vector, mean: Vector, covariance: Matrix, error_variance: ArrayLike
 ) -> tuple[Vector, Matrix]:

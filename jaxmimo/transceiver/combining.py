@@ -20,8 +20,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Complex
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.dual_basis import dual_basis
 from jaxmimo.core.guards import not_negative, root
+from jaxmimo.core.rules import nonnegative, semidefinite
 from jaxmimo.core.scaling import binary_scale
 from jaxmimo.core.small_matrices import (
     Parts,
@@ -42,6 +44,7 @@ GramForm = Callable[[Parts, Parts, ArrayLike], tuple[Parts, Array]]
 """
 
 
+@checked()
 def mr_combiner(
     h_hat: Complex[Array, "antennas users"], *statistics: Any
 ) -> Complex[Array, "antennas users"]:
@@ -58,6 +61,7 @@ def mr_combiner(
     return h_hat
 
 
+@checked()
 @jax.jit
 def zf_combiner(
     h_hat: Complex[Array, "antennas users"], *statistics: Any
@@ -91,6 +95,7 @@ def zf_combiner(
     return dual_basis(Parts.of(h_hat)).merged()
 
 
+@checked(noise_to_power=nonnegative.shaped(""))
 @jax.jit
 def mmse_combiner(
     h_hat: Complex[Array, "antennas users"], noise_to_power: ArrayLike, *statistics: Any
@@ -115,6 +120,7 @@ def mmse_combiner(
     return _regularized_dual(h, noise_to_power).merged()
 
 
+@checked(noise_to_power=nonnegative.shaped(""), error_covariance=semidefinite)
 @jax.jit
 def error_aware_mmse_combiner(
     h_hat: Complex[Array, "antennas users"],

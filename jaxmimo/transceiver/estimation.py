@@ -14,6 +14,8 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from jaxmimo.core.contracts import checked
+from jaxmimo.core.rules import nonnegative
 from jaxmimo.core.split import WidelyLinear
 from jaxmimo.transceiver.hardware import IQImbalance
 
@@ -21,6 +23,7 @@ Estimator = Callable[[IQImbalance], WidelyLinear]
 """An estimator: the image correction that suits a receiver."""
 
 
+@checked()
 def linear_mmse(receive: IQImbalance) -> WidelyLinear:
     r"""Image correction of the linear MMSE estimator, which sees $Y$ only.
 
@@ -36,6 +39,7 @@ def linear_mmse(receive: IQImbalance) -> WidelyLinear:
     return WidelyLinear(direct, jnp.zeros_like(direct))
 
 
+@checked()
 def widely_linear_mmse(receive: IQImbalance) -> WidelyLinear:
     r"""Image correction of the widely linear MMSE estimator, which sees $Y$ and $Y^*$.
 
@@ -59,6 +63,7 @@ def widely_linear_mmse(receive: IQImbalance) -> WidelyLinear:
     )
 
 
+@checked(beta=nonnegative, energy=nonnegative)
 def channel_gain(beta: Float[Array, "..."], energy: ArrayLike) -> Float[Array, "..."]:
     r"""Gain from the corrected observation $\hat Z$ to the channel estimate.
 

@@ -9,9 +9,12 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Inexact, Int
 
+from jaxmimo.core.contracts import checked
+from jaxmimo.core.rules import nonnegative
 from jaxmimo.transceiver.prebeamforming import beams_per_group
 
 
+@checked()
 def beam_powers(
     vectors: Inexact[Array, "beams eigenvectors"], kept: Bool[Array, " eigenvectors"]
 ) -> Float[Array, " beams"]:
@@ -24,6 +27,7 @@ def beam_powers(
     return jnp.sum(jnp.where(kept[None], jnp.abs(vectors) ** 2, 0.0), axis=1)
 
 
+@checked(beam_powers=nonnegative)
 def captured(beam_powers: Float[Array, " beams"], num_groups: int) -> Float[Array, " groups"]:
     r"""$\|U^H B_g\|_F^2$ of every group along one direction.
 
@@ -44,6 +48,7 @@ def nearest_group(captured: Float[Array, " groups"]) -> Int[Array, ""]:
     return jnp.argmax(captured).astype(jnp.int32)
 
 
+@checked(azimuth=nonnegative, elevation=nonnegative)
 def per_direction(
     azimuth: Float[Array, " azimuth_groups"], elevation: Float[Array, " elevation_groups"]
 ) -> tuple[Int[Array, ""], Int[Array, ""]]:
@@ -62,6 +67,7 @@ def per_direction(
     return nearest_group(azimuth), nearest_group(elevation)
 
 
+@checked(azimuth=nonnegative, elevation=nonnegative)
 def overall(
     azimuth: Float[Array, " azimuth_groups"], elevation: Float[Array, " elevation_groups"]
 ) -> tuple[Int[Array, ""], Int[Array, ""]]:

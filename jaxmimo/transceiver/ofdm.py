@@ -18,8 +18,10 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
-from jaxmimo.core.checks import is_traced, positive_integer, real_array, require
+from jaxmimo.core.checks import is_traced, require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.guards import divided, not_negative
+from jaxmimo.core.rules import at_least_one, finite, nonnegative
 
 
 class PrefixPowers(NamedTuple):
@@ -38,6 +40,7 @@ class PrefixPowers(NamedTuple):
         return _power(self.desired) + self.inter_carrier + self.inter_symbol
 
 
+@checked(num_subcarriers=at_least_one)
 def cyclic_prefix_weights(
     delay_samples: ArrayLike, prefix_length: ArrayLike, num_subcarriers: int
 ) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."]]:
@@ -61,21 +64,19 @@ def cyclic_prefix_weights(
         ValueError: If there is no subcarrier, the prefix is negative or longer than the symbol,
             or the shapes do not fit.
     """
-    subcarriers = positive_integer("num_subcarriers", num_subcarriers)
-    prefix = _prefix_lengths("prefix_length", prefix_length, subcarriers)
-    delay = real_array("delay_samples", delay_samples)
-    require(
-        _broadcast(delay.shape, prefix.shape),
-        f"`delay_samples` of shape {delay.shape} does not fit `prefix_length` of shape "
-        f"{prefix.shape}. Add axes of length 1.",
-    )
-    delay, prefix = jnp.broadcast_arrays(delay, prefix)
-    late, early = _foreign_shares(delay, prefix, subcarriers)
+    prefix = _prefix_lengths("prefix_length", prefix_length, num_subcarriers)
+    delay, prefix = jnp.broadcast_arrays(jnp.asarray(delay_samples, prefix.dtype), prefix)
+    late, early = _foreign_shares(delay, prefix, num_subcarriers)
     foreign = late + early
     own = 1.0 - foreign
     return own**2, own * foreign, foreign
 
 
+@checked(
+    delay_samples=finite.shaped("paths"),
+    prefix_lengths=finite.shaped("|prefixes"),
+    num_subcarriers=at_least_one,
+)
 def received_powers(
     amplitudes: Complex[Array, "*links paths"],
     delay_samples: ArrayLike,
@@ -126,10 +127,9 @@ def received_powers(
         Pitaval, "A note on simplified SINR expressions for OFDM with insufficient CP",
         arXiv:2101.09601, 2021, has the same powers as sums over subcarriers.
     """
-    subcarriers = positive_integer("num_subcarriers", num_subcarriers)
-    prefix = _prefix_lengths("prefix_lengths", prefix_lengths, subcarriers)
-    delay = real_array("delay_samples", delay_samples)
-    _check_paths(amplitudes.shape, delay.shape, prefix.shape)
+    prefix = _prefix_lengths("prefix_lengths", prefix_lengths, num_subcarriers)
+    delay, subcarriers = jnp.asarray(delay_samples, prefix.dtype), num_subcarriers
+    require(delay.size >= 1, "`delay_samples` must hold at least one path, but is empty. Give one.")
     if not isinstance(delay_samples, Array) and not is_traced(prefix):
         _check_reach(np.asarray(delay), float(np.min(prefix, initial=np.inf)), subcarriers)
     late, early = _foreign_shares(delay[:, None], jnp.atleast_1d(prefix)[None], subcarriers)
@@ -152,6 +152,7 @@ def received_powers(
     return PrefixPowers(*(array.reshape(shape) for array in powers))
 
 
+@checked(noise=nonnegative)
 def prefix_sinr(powers: PrefixPowers, noise: ArrayLike) -> Float[Array, "users *batch"]:
     r"""SINR of each user, all its own and all others' interference counted as noise.
 
@@ -177,7 +178,7 @@ def prefix_sinr(powers: PrefixPowers, noise: ArrayLike) -> Float[Array, "users *
         f"`powers` must be those of all pairs of users, (users, users, *batch), but has shape "
         f"{shape}. Put the axes of both users first.",
     )
-    noise, outputs = real_array("noise", noise), (*shape[:1], *shape[2:])
+    noise, outputs = jnp.asarray(noise, powers.inter_symbol.dtype), (*shape[:1], *shape[2:])
     padded = (*noise.shape, *[1] * (len(outputs) - noise.ndim))
     require(
         _broadcast_to(padded, outputs),
@@ -193,6 +194,7 @@ def prefix_sinr(powers: PrefixPowers, noise: ArrayLike) -> Float[Array, "users *
     return divided(signal, disturbance)
 
 
+@checked(num_subcarriers=at_least_one)
 def prefix_efficiency(prefix_length: ArrayLike, num_subcarriers: int) -> Float[Array, "..."]:
     r"""Share $P / (P + C)$ of the time that is not spent on prefixes.
 
@@ -203,10 +205,8 @@ def prefix_efficiency(prefix_length: ArrayLike, num_subcarriers: int) -> Float[A
     Raises:
         ValueError: If there is no subcarrier, or the prefix is negative or longer than the symbol.
     """
-    subcarriers = positive_integer("num_subcarriers", num_subcarriers)
-    return subcarriers / (
-        subcarriers + _prefix_lengths("prefix_length", prefix_length, subcarriers)
-    )
+    prefix = _prefix_lengths("prefix_length", prefix_length, num_subcarriers)
+    return num_subcarriers / (num_subcarriers + prefix)
 
 
 def _foreign_shares(delay: Array, prefix: Array, subcarriers: int) -> tuple[Array, Array]:
@@ -243,8 +243,8 @@ def _product(rows: Float[Array, "*links paths"], columns: Array) -> Array:
 
 
 def _prefix_lengths(name: str, value: ArrayLike, subcarriers: int) -> Array:
-    prefix = real_array(name, value)
-    if is_traced(value) or not prefix.size:
+    prefix = jnp.asarray(value, jnp.result_type(float))
+    if isinstance(value, Array) or not prefix.size:
         return prefix
     shortest, longest = np.min(np.asarray(value)), np.max(np.asarray(value))
     require(
@@ -254,22 +254,6 @@ def _prefix_lengths(name: str, value: ArrayLike, subcarriers: int) -> Array:
         "more subcarriers.",
     )
     return prefix
-
-
-def _check_paths(
-    amplitudes: tuple[int, ...], delays: tuple[int, ...], prefixes: tuple[int, ...]
-) -> None:
-    require(
-        len(delays) == 1 and delays[0] >= 1 and amplitudes[-1:] == delays,
-        f"`delay_samples` must be of shape (paths,), at least one, and `amplitudes` of shape "
-        f"(..., paths), but got {delays} and {amplitudes}. Use `jax.vmap` for users whose delays "
-        "differ.",
-    )
-    require(
-        len(prefixes) <= 1,
-        f"`prefix_lengths` must be a number or of shape (prefixes,), but has shape {prefixes}. "
-        "Flatten it.",
-    )
 
 
 def _check_reach(delay: np.ndarray, prefix: float, subcarriers: int) -> None:

@@ -15,7 +15,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Key
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.randomness import split_complex_normal
+from jaxmimo.core.rules import at_least_one, index, nonnegative
 from jaxmimo.core.split import WidelyLinear, computed_once
 
 
@@ -35,6 +37,7 @@ PilotPhase = Callable[..., PilotSignal]
 """A pilot phase, with the arguments of `projected_pilots`."""
 
 
+@checked(pilot_length=at_least_one, streams=at_least_one)
 def orthonormal_pilots(pilot_length: int, streams: int) -> np.ndarray:
     r"""Real orthonormal pilots $\Phi$, the first columns of the discrete cosine transform.
 
@@ -55,6 +58,7 @@ def orthonormal_pilots(pilot_length: int, streams: int) -> np.ndarray:
     return pilots
 
 
+@checked(energy=nonnegative.shaped(""), pilot_length=at_least_one, first_row=index)
 def projected_pilots(
     key: Key[Array, ""],
     g: Float[Array, "rows 2 streams"],
@@ -89,6 +93,7 @@ def projected_pilots(
     return PilotSignal(z, imbalanced=False)
 
 
+@checked(energy=nonnegative.shaped(""), pilot_length=at_least_one, first_row=index)
 def full_pilots(
     key: Key[Array, ""],
     g: Float[Array, "rows 2 streams"],

@@ -11,8 +11,9 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
-from jaxmimo.channel.antennas import check_antennas
-from jaxmimo.core.checks import integer, is_traced, require
+from jaxmimo.core.checks import integer, is_traced, positive_integer, require
+from jaxmimo.core.contracts import checked
+from jaxmimo.core.rules import at_least_one, semidefinite
 
 
 def beams_per_group(num_antennas: int, num_groups: int) -> int:
@@ -28,7 +29,7 @@ def beams_per_group(num_antennas: int, num_groups: int) -> int:
     References:
         Fan et al., Section 3.1.
     """
-    num_antennas = check_antennas(num_antennas)
+    num_antennas = positive_integer("num_antennas", num_antennas)
     num_groups = integer("num_groups", num_groups)
     require(
         num_groups >= 1,
@@ -42,6 +43,7 @@ def beams_per_group(num_antennas: int, num_groups: int) -> int:
     return num_antennas // num_groups
 
 
+@checked()
 def dft_prebeamformer(
     num_antennas: int, num_groups: int, group: ArrayLike
 ) -> Complex[Array, "antennas beams"]:
@@ -78,6 +80,7 @@ def dft_prebeamformer(
     return jnp.asarray(turn, jnp.result_type(complex))[step]
 
 
+@checked(covariance=semidefinite)
 def beam_covariance(covariance: Complex[Array, "antennas antennas"]) -> Float[Array, "beams beams"]:
     r"""Covariance of the beams of a linear array in stationary scattering: a real matrix.
 
@@ -106,6 +109,7 @@ def to_beams(h: Complex[Array, "*batch antennas"]) -> Complex[Array, "*batch ant
     return jnp.fft.ifft(h, norm="ortho")
 
 
+@checked(azimuth_groups=at_least_one, elevation_groups=at_least_one)
 def grouped_beams(
     h: Complex[Array, "*batch azimuth elevation"], azimuth_groups: int, elevation_groups: int
 ) -> Complex[Array, "*batch azimuth_groups elevation_groups beams"]:

@@ -5,11 +5,16 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float, Int
 
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.guards import reciprocal_root
+from jaxmimo.core.rules import at_least_one, nonnegative
 from jaxmimo.core.small_matrices import Parts, inverse
 from jaxmimo.core.split import WidelyLinear
 
 
+@checked(
+    beta=nonnegative, energy=nonnegative.shaped(""), ap_antennas=at_least_one, streams=at_least_one
+)
 def mr_scaling(
     beta: Float[Array, "aps users"], energy: ArrayLike, ap_antennas: int, streams: int
 ) -> Float[Array, "aps users"]:
@@ -61,6 +66,7 @@ def _power(value: Array) -> Array:
     return value.real**2 + value.imag**2
 
 
+@checked(counted=nonnegative)
 def slnr_precoder(
     h: Complex[Array, "users beams"], counted: Float[Array, " users"], own: int | Int[Array, ""]
 ) -> Complex[Array, " beams"]:

@@ -1,20 +1,28 @@
 r"""How long a cyclic prefix must be where distant APs hear a user at different times."""
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxmimo.channel.antennas import check_antennas
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
-from jaxmimo.core.checks import is_traced, real_array, require
+from jaxmimo.core.checks import require
+from jaxmimo.core.contracts import checked
+from jaxmimo.core.rules import at_least_one, finite, nonnegative, path_angle
 
 
+@checked(
+    num_antennas=at_least_one,
+    bandwidth=nonnegative.shaped(""),
+    distances=nonnegative.shaped("*users aps"),
+    spacing_m=nonnegative.shaped(""),
+    angles=path_angle.shaped("*users aps|*users aps paths"),
+    excess_delays=finite.shaped("|*users aps|*users aps paths"),
+)
 def minimum_cyclic_prefix(
     bandwidth: ArrayLike,
     distances: ArrayLike,
-    spacing: ArrayLike,
+    spacing_m: ArrayLike,
     num_antennas: int,
     angles: ArrayLike,
     *,
@@ -34,7 +42,7 @@ def minimum_cyclic_prefix(
     Args:
         bandwidth: $W$, also the sampling rate [Hz].
         distances: $d$ (*users, aps), of one user or of many [m].
-        spacing: $\Delta$ [m].
+        spacing_m: $\Delta$ [m].
         num_antennas: $M$ of each AP.
         angles: $\theta$ from the boresight of the AP (*users, aps) or (*users, aps, paths) [rad].
         excess_delays: $\epsilon$ of each path beyond $d/c$, of a shape like that of `angles`, or
@@ -52,20 +60,13 @@ def minimum_cyclic_prefix(
         Ahn et al., "On the Spatial-Wideband Effects in Millimeter-Wave Cell-Free Massive MIMO",
         eqs. (1), (13)-(15), without excess delays.
     """
-    num_antennas = check_antennas(num_antennas)
     distance = _distances(distances)
-    aperture = (num_antennas - 1) * _not_negative("spacing", spacing)
-    sines = _per_path("angles", jnp.sin(real_array("angles", angles)), distance.shape)
-    across = aperture * sines
-    excess = real_array("excess_delays", excess_delays)
-    excess = excess if excess.ndim == 0 else _per_path("excess_delays", excess, distance.shape)
-    if excess.ndim:
-        paths = {across.shape[-1], excess.shape[-1]} - {1}
-        require(
-            len(paths) <= 1,
-            f"`excess_delays` must be those of the paths of `angles`, but there are "
-            f"{excess.shape[-1]} and {across.shape[-1]} paths. Give as many of each.",
-        )
+    real = distance.dtype
+    across = (
+        (num_antennas - 1) * spacing_m * _per_path(jnp.sin(jnp.asarray(angles, real)), distance)
+    )
+    excess = jnp.asarray(excess_delays, real)
+    excess = excess if excess.ndim == 0 else _per_path(excess, distance)
     first = distance[..., None] + SPEED_OF_LIGHT * excess  # [m], at the first antenna
     last = first + across
     latest = jnp.maximum(first, last).max((-2, -1))
@@ -73,6 +74,7 @@ def minimum_cyclic_prefix(
     return _samples_per_metre(bandwidth) * (latest - earliest)
 
 
+@checked(bandwidth=nonnegative.shaped(""), distances=nonnegative.shaped("*users aps"))
 def approximate_cyclic_prefix(bandwidth: ArrayLike, distances: ArrayLike) -> Float[Array, "*users"]:
     r"""`minimum_cyclic_prefix` of arrays small against the distances, $W (d_{\max}-d_{\min})/c$.
 
@@ -93,33 +95,19 @@ def approximate_cyclic_prefix(bandwidth: ArrayLike, distances: ArrayLike) -> Flo
 
 
 def _distances(value: ArrayLike) -> Array:
-    distance = real_array("distances", value)
+    distance = jnp.asarray(value, jnp.result_type(float))
     require(
-        distance.ndim >= 1 and distance.shape[-1] >= 1,
+        distance.shape[-1] >= 1,
         f"`distances` must have shape (users, aps), but has shape {distance.shape}. Give one "
         "distance or more per user.",
     )
     return distance
 
 
-def _per_path(name: str, array: Array, links: tuple[int, ...]) -> Array:
+def _per_path(array: Array, distance: Array) -> Array:
     """The array with an axis of paths, which may be left out."""
-    require(
-        array.shape[: len(links)] == links and array.ndim - len(links) in (0, 1),
-        f"`{name}` must have shape (users, aps) or (users, aps, paths) of distances of shape "
-        f"{links}, but has shape {array.shape}. Give one value per link or per path.",
-    )
-    return array if array.ndim > len(links) else array[..., None]
-
-
-def _not_negative(name: str, value: ArrayLike) -> Array:
-    array = real_array(name, value)
-    require(
-        is_traced(value) or bool(np.all(np.asarray(value) >= 0)),
-        f"`{name}` must not be negative, but got {value}. Give its magnitude.",
-    )
-    return array
+    return array if array.ndim > distance.ndim else array[..., None]
 
 
 def _samples_per_metre(bandwidth: ArrayLike) -> Array:
-    return _not_negative("bandwidth", bandwidth) / SPEED_OF_LIGHT
+    return jnp.asarray(bandwidth, jnp.result_type(float)) / SPEED_OF_LIGHT

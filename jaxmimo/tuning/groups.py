@@ -26,7 +26,9 @@ from jax import Array, lax
 from jaxtyping import Float, Int
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.programs import kept_jit
+from jaxmimo.core.rules import nonnegative
 from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
 from jaxmimo.systems.beamforming_3d import Cell, Groups, TwoStageSLNR, adjacent_groups
 from jaxmimo.systems.beamforming_3d.schemes import Scheme, stream_in_the_limit
@@ -75,6 +77,7 @@ class TunedGroups(eqx.Module):
     polished: GroupSearch
 
 
+@checked()
 @kept_jit
 def tune_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> TunedGroups:
     """The best groups found for a cell: never worse than those it has, by the equivalent.
@@ -99,6 +102,7 @@ def tune_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> TunedGroups:
     return TunedGroups(best.groups, best.sum_rate, greedy, annealed, polished)
 
 
+@checked(shares=nonnegative)
 def soft_rates(
     cell: Cell, shares: Float[Array, "users pairs"], *, scheme: Scheme = adjacent_groups
 ) -> Float[Array, " users"]:
@@ -137,6 +141,7 @@ def soft_rates(
     return jnp.sum(shares.T * spectral_efficiency(own / (1.0 + others[None])), 0)
 
 
+@checked()
 @kept_jit
 def annealed_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> GroupSearch:
     """Groups from soft shares that gradient ascent of the sum of `soft_rates` hardens.
@@ -171,6 +176,7 @@ def annealed_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> GroupSea
     return GroupSearch(_groups(cell, pairs[best]), rates[best], lax.cummax(rates))
 
 
+@checked()
 @kept_jit
 def greedy_groups(cell: Cell, *, scheme: Scheme = adjacent_groups) -> GroupSearch:
     """Groups from which no move of one user raises the equivalent of the sum rate notably.

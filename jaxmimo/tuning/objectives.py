@@ -10,12 +10,17 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from jaxmimo.core.contracts import checked
+from jaxmimo.core.rules import nonnegative, positive
 
+
+@checked()
 def sum_se(se: Float[Array, " users"]) -> Float[Array, ""]:
     """Sum of the SEs [bit/s/Hz]."""
     return jnp.sum(se)
 
 
+@checked()
 def proportional_fairness(se: Float[Array, " users"]) -> Float[Array, ""]:
     r"""Geometric mean of the SEs [bit/s/Hz], largest where $\sum_k \log R_k$ is.
 
@@ -27,6 +32,7 @@ def proportional_fairness(se: Float[Array, " users"]) -> Float[Array, ""]:
     return jnp.where(jnp.any(idle), 0.0, jnp.exp(jnp.mean(logarithms)))
 
 
+@checked(temperature=positive.shaped(""), weights=nonnegative)
 def soft_min(
     se: Float[Array, " users"],
     temperature: ArrayLike,

@@ -14,7 +14,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int
 
 from jaxmimo.core.checks import is_traced, positive_integer, positive_number, real_array, require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.programs import kept_jit
+from jaxmimo.core.rules import at_least_one, finite, nonnegative, positive
 
 _LEAST_SINR = 1e-12
 """SINR that users are counted with at least, lest the power of one nobody hears drown all."""
@@ -36,6 +38,7 @@ class BalancedPowers(eqx.Module):
     converged: Bool[Array, "*batch"]
 
 
+@checked(limit=positive.shaped("users"), tolerance=positive, max_steps=at_least_one)
 def balanced_powers(
     se: Callable[[Array], Array],
     limit: ArrayLike,
@@ -66,8 +69,6 @@ def balanced_powers(
     References:
         Yates, "A framework for uplink power control in cellular radio systems", IEEE JSAC 1995.
     """
-    positive_number("tolerance", tolerance)
-    positive_integer("max_steps", max_steps)
     limit = real_array("limit", limit, minimum=0.0)
     require(
         limit.ndim == 1 and (is_traced(limit) or bool(np.all(np.asarray(limit) > 0))),
@@ -76,6 +77,9 @@ def balanced_powers(
     return _fixed_point(se, limit, jnp.max, tolerance, max_steps)
 
 
+@checked(
+    budget=positive.shaped(""), num_users=at_least_one, tolerance=positive, max_steps=at_least_one
+)
 def balanced_split(
     se: Callable[[Array], Array],
     budget: ArrayLike,
@@ -104,8 +108,6 @@ def balanced_split(
         Schubert, Boche, "Solution of the multiuser downlink beamforming problem with individual
         SINR constraints", IEEE Trans. Vehicular Technology 2004.
     """
-    positive_number("tolerance", tolerance)
-    positive_integer("max_steps", max_steps)
     limit = jnp.full(positive_integer("num_users", num_users), positive_number("budget", budget))
     return _fixed_point(se, limit, jax.nn.logsumexp, tolerance, max_steps)
 
@@ -141,6 +143,7 @@ def _fixed_point(
     return BalancedPowers(limit * jnp.exp(log_share), rates, steps, balanced(rates))
 
 
+@checked(gain=nonnegative, limit=nonnegative.shaped("|users"), exponent=finite.shaped(""))
 def fractional_power_control(
     gain: Float[Array, " users"], limit: ArrayLike, *, exponent: ArrayLike = 0.5
 ) -> Float[Array, " users"]:

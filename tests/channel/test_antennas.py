@@ -76,5 +76,5 @@ def test_rectangular_array_is_a_kronecker_product():
     assert ura_steering(5, 3, 0.1, 0.2).shape == (15,)
     common = ura_steering(5, 3, azimuth, 0.4)[0]
     np.testing.assert_allclose(common, ura_steering(5, 3, azimuth[0], 0.4), atol=1e-6)
-    with pytest.raises(ValueError, match="`num_antennas` must be at least 1, but got 0"):
+    with pytest.raises(ValueError, match="`elevation_antennas` must be at least 1, but got 0"):
         ura_steering(5, 0, 0.1, 0.2)

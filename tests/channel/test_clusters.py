@@ -260,7 +260,10 @@ def test_no_lapack():
         ({"num_rays": 5}, "`num_rays` must be 1 or 20"),
         ({"delay_spread": -1e-9}, "`delay_spread` must"),
         ({"angle_spread": np.nan}, "`angle_spread` must"),
-        ({"angle_spread": np.ones(2)}, "`angle_spread` must be one number"),
+        (
+            {"angle_spread": np.ones(2)},
+            r"`angle_spread` must have shape \(\), but",
+        ),
         ({"k_factor_db": np.nan}, "`k_factor_db` must"),
     ],
 )

@@ -189,15 +189,18 @@ def test_taps_are_the_response_over_time():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"carrier": 0.0}, "`carrier` must be positive"),
-        ({"carrier": -1.0}, "`carrier` must be positive"),
-        ({"frequencies": jnp.asarray([-29e9])}, "`frequencies` must stay above"),
-        ({"spacing": 0.5 * SPACING * 0.1}, "`spacing` must lie between 0.1 and 100 wavelengths"),
-        ({"spacing": 5.0}, "It is in metres"),
-        ({"spacing": float("nan")}, "`spacing` must be finite"),
+        ({"carrier": 0.0}, "`carrier` must be at least 1e.06 Hz"),
+        ({"carrier": -1.0}, "`carrier` must be at least 1e.06 Hz"),
+        ({"frequencies": np.asarray([-29e9])}, "`frequencies` must stay above"),
+        (
+            {"spacing_m": 0.5 * SPACING * 0.1},
+            "`spacing_m` must lie between 0.1 and 100",
+        ),
+        ({"spacing_m": 5.0}, "Half a wavelength is 299792458"),
+        ({"spacing_m": float("nan")}, "`spacing_m` must be finite"),
         ({"num_antennas": 0}, "`num_antennas` must be at least 1"),
         ({"distances": jnp.ones((3, 3))}, "`distances` must have shape"),
-        ({"angles": jnp.ones((3, 4))}, "`gains`, `angles` and `excess_delays`"),
+        ({"angles": jnp.ones((3, 4))}, "`angles` must have shape"),
     ],
 )
 def test_errors_teach(change, message):
@@ -209,7 +212,7 @@ def test_errors_teach(change, message):
         "excess_delays": excess,
         "frequencies": jnp.asarray([0.0]),
         "carrier": CARRIER,
-        "spacing": SPACING,
+        "spacing_m": SPACING,
         "num_antennas": 4,
     }
     with pytest.raises(ValueError, match=message):

@@ -225,7 +225,7 @@ def test_tables_of_flops(flops):
         ("beams-equivalent", "--azimuth-antennas 2 10", "`azimuth_groups` must be at most"),
         ("beams-equivalent", "--num-users 0", "`num_users` must be at least 1"),
         ("beams-flops", "--table-8-elevation-groups 4 128", "`elevation_groups` must be at most"),
-        ("beams-flops", "--antenna-spacing 0", "`spacing` must be a plain positive number"),
+        ("beams-flops", "--antenna-spacing 0", "`spacing` must be above 0"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(tmp_path, capsys, study, flags, text):

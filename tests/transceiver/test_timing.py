@@ -162,9 +162,9 @@ ONES = np.ones((2, 3))
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: minimum_cyclic_prefix(-1.0, ONES, 0.1, 4, ONES), "`bandwidth` .* negative"),
+        (lambda: minimum_cyclic_prefix(-1.0, ONES, 0.1, 4, ONES), "`bandwidth` must be at least 0"),
         (lambda: jax.jit(lambda: approximate_cyclic_prefix(-1.0, ONES))(), "`bandwidth`"),
-        (lambda: minimum_cyclic_prefix(1.0, ONES, -0.1, 4, ONES), "`spacing` .* negative"),
+        (lambda: minimum_cyclic_prefix(1.0, ONES, -0.1, 4, ONES), "`spacing_m` must be at least 0"),
         (lambda: minimum_cyclic_prefix(1.0, ONES, 0.1, 0, ONES), "`num_antennas` .* at least 1"),
         (lambda: minimum_cyclic_prefix(1.0, ONES, 0.1, 4, ONES[0]), r"`angles` .*\(3,\)"),
         (lambda: minimum_cyclic_prefix(1.0, ONES, 0.1, 4, ONES.T), r"`angles` .*\(3, 2\)"),
@@ -176,7 +176,7 @@ ONES = np.ones((2, 3))
             lambda: minimum_cyclic_prefix(
                 1.0, ONES, 0.1, 4, np.ones((2, 3, 5)), excess_delays=np.ones((2, 3, 4))
             ),
-            "there are 4 and 5 paths",
+            "`excess_delays` .* paths = 5",
         ),
         (lambda: approximate_cyclic_prefix(1.0, 3.0), r"`distances` .* has shape \(\)"),
         (lambda: approximate_cyclic_prefix(1.0, ONES[:, :0]), "one distance or more"),

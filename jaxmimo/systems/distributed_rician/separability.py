@@ -14,6 +14,7 @@ from jaxtyping import Complex, Float, Key
 from jaxmimo.channel.fading import rician_amplitudes
 from jaxmimo.core.alike import Kinds
 from jaxmimo.core.checks import require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.singular_values import singular_values
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.rates.metrics import condition_of, correlation_of_factors
@@ -47,6 +48,7 @@ class ConditionNumber(eqx.Module):
     median: Float[Array, "..."]
 
 
+@checked()
 def simulate_correlation(
     key: Key[Array, ""],
     system: DistributedRician | Sequence[DistributedRician],
@@ -92,6 +94,7 @@ def correlation_sample(system: DistributedRician | Sequence[DistributedRician]) 
     return Partial(_correlation_of_drop, systems=systems, keep_axes=keep)
 
 
+@checked()
 def simulate_condition(
     key: Key[Array, ""],
     system: DistributedRician | Sequence[DistributedRician],
@@ -144,6 +147,7 @@ def with_median(means: tuple[ConditionNumber, Array]) -> ConditionNumber:
     return ConditionNumber(averages.mean, averages.log10_mean, median)
 
 
+@checked()
 def single_ap_correlation(
     steering_x: Complex[Array, " antennas"],
     steering_y: Complex[Array, " antennas"],

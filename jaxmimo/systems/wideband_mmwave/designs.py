@@ -10,6 +10,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from jaxmimo.channel.multipath import Grid
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.systems.wideband_mmwave.drop import Links
 
@@ -17,11 +18,13 @@ Design = Callable[[Links, Grid], Parts]
 """The believed response of one AP's links."""
 
 
+@checked()
 def per_subcarrier(links: Links, grid: Grid) -> Parts:
     """The response that is, on every subcarrier."""
     return links.response(grid)
 
 
+@checked()
 def without_squint(links: Links, grid: Grid) -> Parts:
     """All delays are known, but those between antennas count as phases at the carrier.
 
@@ -31,6 +34,7 @@ def without_squint(links: Links, grid: Grid) -> Parts:
     return links.response(grid, squint=False)
 
 
+@checked()
 def at_carrier(links: Links, grid: Grid) -> Parts:
     """The response at the carrier, taken for that of the whole band.
 

@@ -119,7 +119,7 @@ def draw_links(key: Key[Array, ""], system: WidebandMmwave) -> Links:
         gains=Parts.of(alpha * (amplitude(snr) * carrier_phase)[..., None]),
         angles=angles,
         delays=delays - jnp.min(delays, axis=(0, 2), keepdims=True),
-        lags=system.spacing_metres * jnp.sin(angles) / SPEED_OF_LIGHT,
+        lags=system.spacing_m * jnp.sin(angles) / SPEED_OF_LIGHT,
         distances=distance,
         carrier=jnp.broadcast_to(system.carrier_hz, distance.shape[:1]),
         num_antennas=system.ap_antennas,

@@ -162,7 +162,7 @@ class WidebandMmwave(eqx.Module):
         return self.ap_positions.shape[0]
 
     @property
-    def spacing_metres(self) -> Array:
+    def spacing_m(self) -> Array:
         r"""$\Delta$ [m]."""
         return self.spacing * wavelength(self.carrier_hz)
 
