@@ -67,30 +67,33 @@ def skewed() -> np.ndarray:
 
 REFUSED: list[tuple[Callable[[], object], str]] = [
     # Covariances
-    (lambda: rician(covariance=lambda *link: indefinite()), "`covariance` .* eigenvalue -0.0917"),
+    (
+        lambda: rician(covariance=lambda *link: indefinite()),
+        "`covariance` .* eigenvalue is -0.0917",
+    ),
     (lambda: rician(covariance=lambda *link: skewed()), "`covariance` must be Hermitian"),
     (lambda: rician(covariance=lambda *link: np.eye(4)), r"`covariance` .* shape \(8, 8\)"),
     (lambda: rician(covariance=np.eye(4)), "`covariance` must be a function, but is an array"),
     (lambda: rician(covariance=dr.LocalScattering), "`covariance` .* is the class LocalScattering"),
     (
         lambda: jaxmimo.vector_correlation(indefinite(), np.eye(8), np.eye(8)),
-        "`cov_x` must be positive semidefinite, but has the eigenvalue -0.0917",
+        "`cov_x` must be positive semidefinite, but its smallest eigenvalue is -0.0917",
     ),
     (
         lambda: jaxmimo.error_aware_mmse_combiner(np.ones((8, 2)), 1.0, indefinite()),
-        "`error_covariance` .* eigenvalue -0.0917",
+        "`error_covariance` .* eigenvalue is -0.0917",
     ),
     (
         lambda: jaxmimo.vector_correlation(np.eye(3), np.eye(2), np.eye(2)),
         "`cov_y` .* antennas = 3",
     ),
     # What blocks check
-    (lambda: wideband(user_height=0.9), "`user_height` must be above 1 m, .* is 0.9"),
-    (lambda: wideband(ap_height=0.5), "`ap_height` must be above 1 m"),
+    (lambda: wideband(user_height=0.9), "`user_height` must be above 1, .* is 0.9"),
+    (lambda: wideband(ap_height=0.5), "`ap_height` must be above 1"),
     # Units
-    (lambda: rician(carrier_hz=3.5), "`carrier_hz` must be at least 1e.06 Hz, .* is 3.5"),
-    (lambda: rician(carrier_hz=10e6), "`carrier_hz` .* the gain there is 5.69"),
-    (lambda: wideband(carrier_hz=28), "`carrier_hz` must be at least 1e.06 Hz"),
+    (lambda: rician(carrier_hz=3.5), "`carrier_hz` must be at least 2.38567e.07, .* is 3.5"),
+    (lambda: rician(carrier_hz=10e6), "`carrier_hz` must be at least 2.38567e.07, .* 1e.07"),
+    (lambda: wideband(carrier_hz=28), "`carrier_hz` must be at least 5e.08"),
     (
         lambda: pathloss.umi_street_canyon(100.0, 28, 10.0, 1.5, True),
         "`carrier_frequency` must be at least 1e.06 Hz",
@@ -103,10 +106,16 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         lambda: pathloss.log_distance_gain([5.0], exponent=2.0, carrier_hz=5e6),
         "`carrier_hz` .* gain there is 22.8",
     ),
-    (lambda: jaxmimo.IQImbalance(phase=15), "`phase` must be at most 3.14473 rad"),
-    (lambda: dr.LocalScattering(angular_std=10), "`angular_std` must be at most 3.14473 rad"),
-    (lambda: dr.ScatteringClusters(spread=40), "`spread` must be at most 3.14473 rad"),
-    (lambda: cell(azimuth_spread_limit=20), "`azimuth_spread_limit` must be at most 3.14473 rad"),
+    (lambda: jaxmimo.IQImbalance(phase=15), "`phase` must be at most 1.5708, .* radians"),
+    (
+        lambda: dr.LocalScattering(angular_std=10),
+        "`angular_std` must be at most 3.14159, .* radians",
+    ),
+    (lambda: dr.ScatteringClusters(spread=40), "`spread` must be at most 3.14159, .* radians"),
+    (
+        lambda: cell(azimuth_spread_limit=20),
+        "`azimuth_spread_limit` must be at most 3.14159, .* radians",
+    ),
     (lambda: jaxmimo.one_ring_covariance(4, 30, 0.1), "`angle` must be at most"),
     # Signs, NaN, infinity
     (lambda: jaxmimo.local_scattering_covariance(3, 0.1, -1), "`angular_std` must be at least 0"),
@@ -121,19 +130,31 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: cell(spacing=np.inf), "`spacing` must be finite"),
     (lambda: rician(power=1e308), "`power` must be finite"),
     # Masks, fractions, sizes
-    (lambda: jaxmimo.zf_combiner(np.ma.masked_array(H)), "`h_hat` must not be masked"),
-    (lambda: rician(power=np.ma.masked_array([1.0, 2.0])), "`power` must not be masked"),
+    (
+        lambda: jaxmimo.zf_combiner(np.ma.masked_array(H)),
+        "`h_hat` must be plain numbers, but is a masked array",
+    ),
+    (
+        lambda: rician(power=np.ma.masked_array([1.0, 2.0])),
+        "`power` must be plain numbers, but is a masked array",
+    ),
     (
         lambda: iqi.simulate_se(KEY, cell_free(), realizations=4, num_aps=[1.5, 5.7]),
         "`num_aps` must be an integer, but got 1.5",
     ),
     (lambda: rician(num_aps=10**19), "`num_aps` must be less than 2.31"),
     (lambda: wideband(num_aps=10**400), "`num_aps` must be less than 2.31"),
-    (lambda: rician(num_aps=10**9), "`num_aps` x `ap_antennas` x `num_users` .* 16000000000"),
+    (
+        lambda: rician(num_aps=10**9),
+        "`num_aps` x `ap_antennas` x `num_users` must be less: .* take 128 GB",
+    ),
     # Keys, order, kinds, batches
-    (lambda: dr.simulate_se(rician(), KEY, drops=2), "`key` .* of type DistributedRician"),
+    (
+        lambda: dr.simulate_se(rician(), KEY, drops=2),
+        "`system` must be a `DistributedRician`, but is an array of dtype key",
+    ),
     (lambda: dr.simulate_se(0, rician(), drops=2), "`key` must be a typed key"),
-    (lambda: dr.simulate_se(KEY, 3, drops=2), "`system` must be of type DistributedRician"),
+    (lambda: dr.simulate_se(KEY, 3, drops=2), "`system` must be a `DistributedRician`, but is 3"),
     (lambda: jaxmimo.complex_normal(np.random.default_rng(0), (2,)), "`key` .* Generator"),
     (lambda: jaxmimo.complex_normal(jax.random.split(KEY), (2,)), "`key` .* `jax.vmap`"),
     (lambda: dr.simulate_se(KEY, rician(), drops=2, combiner="mmse"), "`combiner` must be a func"),
