@@ -40,9 +40,12 @@ def _of_equation(equation: Any, given: list[Dependence]) -> list[Dependence]:
     """A call is looked into; loops and branches are not, so that their results may say too much."""
     inner: Any = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
     inner = getattr(inner, "jaxpr", inner)
-    is_call = inner is not None and equation.primitive.name not in ("scan", "while", "cond")
-    if is_call and len(inner.invars) == len(given) and len(inner.outvars) == len(equation.outvars):
-        return _results(inner, given)
+    if equation.primitive.name in ("scan", "while", "cond"):
+        inner = None
+    if inner is not None and len(inner.invars) == len(given):
+        found = _results(inner, given)
+        if len(found) == len(equation.outvars):
+            return found
     if "callback" in equation.primitive.name:  # whose function may do anything
         return [Dependence.VALUE] * len(equation.outvars)
     return [max(given, default=Dependence.NONE)] * len(equation.outvars)

@@ -98,7 +98,8 @@ def _ordered(dataset: xr.Dataset) -> Claim:
 def _over(rows: xr.Dataset, more: str, fewer: str) -> tuple[np.ndarray, np.ndarray]:
     """How many FLOPs more one way needs than another, and the standard error."""
     gap = rows[more] - rows[fewer]
-    return gap.values, np.hypot(rows[f"{more}_std_error"], rows[f"{fewer}_std_error"]).values
+    error = np.hypot(rows[f"{more}_std_error"], rows[f"{fewer}_std_error"])
+    return gap.values, np.asarray(error)
 
 
 def _as_printed(dataset: xr.Dataset) -> Claim | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -42,9 +43,10 @@ def difference(
     """Left minus right of a variable, and its standard error as if the two were independent."""
     error = f"{name}_std_error"
     gap = dataset[name].sel(left, drop=True) - dataset[name].sel(right, drop=True)
-    spread = np.hypot(dataset[error].sel(left, drop=True), dataset[error].sel(right, drop=True))
+    pair = dataset[error].sel(left, drop=True), dataset[error].sel(right, drop=True)
+    spread: Any = np.hypot(*pair)  # of DataArrays, though types do not tell
     # Nothing random is left where the spread is 0: any difference beyond rounding counts.
-    return gap, np.maximum(spread, 1e-6 * abs(dataset[name]).max())
+    return gap, spread.clip(min=1e-6 * float(abs(dataset[name]).max()))
 
 
 def change(dataset: xr.Dataset, name: str) -> tuple[xr.DataArray, xr.DataArray]:
@@ -62,8 +64,7 @@ def steps(dataset: xr.Dataset, name: str, dim: str) -> tuple[xr.DataArray, xr.Da
     """Differences of neighbours along `dim`, with their standard errors."""
     values = dataset[dim].values
     each = [difference(dataset, name, {dim: b}, {dim: a}) for a, b in pairwise(values)]
-    gaps, errors = zip(*each, strict=True)
-    return xr.concat(gaps, dim), xr.concat(errors, dim)
+    return xr.concat([gap for gap, _ in each], dim), xr.concat([error for _, error in each], dim)
 
 
 def grows(dataset: xr.Dataset, name: str) -> tuple[float, str]:
