@@ -52,8 +52,12 @@ class BeamsFlops(beams.AngleParameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for _, shape in points(self):
-            beams.make_system(self, *shape.of_cell)
+        for table, shape in points(self):
+            try:
+                beams.make_system(self, *shape.of_cell)
+            except ValueError as error:
+                name = f"table_{table}_{swept(table)}"
+                raise ValueError(f"`{name}` must fit the rest of its table: {error}") from None
 
 
 FIXED = {
