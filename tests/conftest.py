@@ -38,6 +38,21 @@ def _caches_of_the_tests_alone(monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture
+def kernels(monkeypatch):
+    """The kernels of the engine that are compiled."""
+    from jaxmimo.simulation import chunks  # not before the hook that checks its types
+
+    made, compiled = [], chunks.compiled
+
+    def noted(*args):
+        made.append(args)
+        return compiled(*args)
+
+    monkeypatch.setattr(chunks, "compiled", noted)
+    return made
+
+
+@pytest.fixture
 def assert_mean():
     """Two gates: the standard error means something, and the mean is within 5 of them."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxmimo.core.randomness import complex_normal
-from jaxmimo.simulation import chunks, tally
+from jaxmimo.simulation import tally
 from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo
 from jaxmimo.simulation.sweep import simulate_points
 from jaxmimo.studies import iqi
@@ -278,32 +278,26 @@ def test_a_mean_of_zero_never_meets_a_target_and_warns_of_nothing():
 
 
 @pytest.mark.parametrize("batch_size", [None, 64])
-def test_traces_once_a_call_and_compiles_whatever_the_realizations_are_few(batch_size, monkeypatch):
-    traces, programs = [], []
+def test_traces_once_a_call_and_compiles_whatever_the_realizations_are_few(batch_size, kernels):
+    traces = []
 
     def sample(key):
         traces.append(key)
         return power(key) * (1.25 + (batch_size or 0))  # a program that no other test has made
 
-    def noted(*args):
-        programs.append(args)
-        return compiled(*args)
-
-    compiled = chunks.compiled
-    monkeypatch.setattr(chunks, "compiled", noted)
     run = partial(monte_carlo, sample, KEY, batch_size=batch_size)
     run(100)
-    assert len(programs) == 1  # the kernel of short chunks
+    assert len(kernels) == 1  # the kernel of short chunks
     run(300)
     run(64)
-    assert len(programs) == 1
+    assert len(kernels) == 1
     run(100_000)
-    long = len(programs)
+    long = len(kernels)
     assert long <= 2  # the kernel of long chunks
     run(20_000, progress=lambda *_: None)
     run(20_000, target_error=0.5)
     monte_carlo(sample, jax.random.key(5), 5000, batch_size=batch_size, statistic=jnp.log2)
-    assert len(programs) == long
+    assert len(kernels) == long
     assert len(traces) == 7
 
 

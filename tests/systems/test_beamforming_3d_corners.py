@@ -153,7 +153,7 @@ def test_bad_simulations_are_refused_in_one_line(change, parameter):
         ({"distance": 0.0}, "distance"),
         ({"azimuth": np.nan}, "azimuth"),
         ({"azimuth_spread": -0.1}, "azimuth_spread"),
-        ({"elevation_spread": [0.1, 0.2]}, "Users"),
+        ({"elevation_spread": [0.1, 0.2]}, "elevation_spread"),
     ],
 )
 def test_bad_users_are_named_in_one_line(change, parameter):

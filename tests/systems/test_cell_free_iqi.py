@@ -374,7 +374,7 @@ def test_result_does_not_depend_on_the_batch():
 
 
 @pytest.mark.parametrize("swept", [False, True])
-def test_one_compilation_for_a_curve_whatever_the_realizations(swept):
+def test_one_compilation_for_a_curve_whatever_the_realizations(swept, kernels):
     traces = []
 
     def counted(receive):
@@ -391,12 +391,14 @@ def test_one_compilation_for_a_curve_whatever_the_realizations(swept):
 
     run(100)
     once = len(traces)
+    assert len(kernels) <= 1
     run(1111)  # long runs have batches of their own
-    assert len(traces) <= 2 * once
-    traces.clear()
+    known = len(kernels)
+    assert known <= 2
     for realizations in (200, 500, 2000):
         run(realizations)
-    assert not traces
+    assert len(kernels) == known
+    assert len(traces) == 5 * once  # a function of one's own is traced at every call
 
 
 def test_target_error_is_reached():
