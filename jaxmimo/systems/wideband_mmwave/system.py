@@ -192,7 +192,7 @@ class WidebandMmwave(eqx.Module):
             f"`bandwidth_hz` must be less than twice `carrier_hz` = {self.carrier_hz:g} Hz, but "
             f"got {self.bandwidth_hz}. The band is centred at the carrier.",
         )
-        check_band(-0.5 * bandwidth, carrier, spacing * (SPEED_OF_LIGHT / carrier))
+        check_band(-0.5 * bandwidth, carrier, spacing * (SPEED_OF_LIGHT / carrier), "spacing")
 
     def _check_shapes(self, num_aps: int) -> None:
         require(
