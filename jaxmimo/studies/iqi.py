@@ -60,7 +60,8 @@ class IqiParameters(Parameters):
     def largest_array(self) -> int:
         """Numbers in the channels of all antennas, of which users have fewer than T."""
         names = ("num_aps", "ap_antennas", "num_users", "user_antennas")
-        aps, antennas, users, each = (int(np.max(getattr(self, name))) for name in names)
+        # Parameters that all three figures have name no network of their own.
+        aps, antennas, users, each = (int(np.max(getattr(self, name, 1))) for name in names)
         return aps * antennas * min(users * each, self.coherence_length)
 
 
