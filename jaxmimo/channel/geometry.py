@@ -144,11 +144,10 @@ def azimuth(
 def common_origin(
     ap_positions: ArrayLike, user_positions: ArrayLike
 ) -> tuple[ArrayLike, ArrayLike]:
-    """Positions counted from the first AP, where all are known and some lie beyond a kilometre.
+    """Positions counted from the first AP, where all are known.
 
     Only differences of positions matter. Those of coordinates as large as a map's are taken here in
-    double precision, since single precision would round them before. Smaller ones stay as given, so
-    that others can be put in their place.
+    double precision, since single precision would round them before.
 
     Raises:
         ValueError: If positions are no finite real numbers.
@@ -160,13 +159,7 @@ def common_origin(
     aps, users = (np.asarray(each, np.float64) for each in (ap_positions, user_positions))
     if any(each.ndim != 2 or each.shape[1] != 2 or not len(each) for each in (aps, users)):
         return ap_positions, user_positions  # whoever takes them refuses the shape
-    if max(np.abs(aps).max(), np.abs(users).max()) <= _NEAR:
-        return ap_positions, user_positions
     return aps - aps[0], users - aps[0]
-
-
-_NEAR = 1000.0
-"""Coordinates up to which single precision is as good as the positions that people know [m]."""
 
 
 def _offsets(

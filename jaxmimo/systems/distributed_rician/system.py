@@ -54,8 +54,7 @@ class DistributedRician(eqx.Module):
         spacing: Antenna spacing [wavelengths]; a plain number.
         ap_positions: Positions of the APs, shape (aps, 2) [m]; None means the grid.
         user_positions: Positions of the users, shape (users, 2) [m]; None drops them at random.
-            Where both are given and reach beyond 1 km, as coordinates of a map, they are kept as
-            counted from the first AP.
+            Where both are given, they are kept as counted from the first AP.
 
     Raises:
         ValueError: If shapes or lengths do not fit, or values are negative or not finite.

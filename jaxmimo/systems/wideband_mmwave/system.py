@@ -61,8 +61,7 @@ class WidebandMmwave(eqx.Module):
         random_aps: Whether each drop places the APs at random, too, instead of on the grid.
         ap_positions: Positions of the APs, shape (aps, 2) [m]; None means the grid.
         user_positions: Positions of the users, shape (users, 2) [m]; None drops them at random.
-            Where both are given and reach beyond 1 km, as coordinates of a map, they are kept as
-            counted from the first AP.
+            Where both are given, they are kept as counted from the first AP.
 
     Raises:
         ValueError: If shapes do not fit, or values are not physical: a band that reaches down to
