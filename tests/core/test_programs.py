@@ -96,7 +96,7 @@ def test_a_later_process_gets_the_same_bits_without_tracing(tmp_path, traced, mo
 
     with programs_kept_in(tmp_path):
         first = results()
-    assert set(traced) == {"_sums_on_mesh", "jackknife", "sum_se_closed_form"}
+    assert set(traced) == {"_sums_on_mesh", "with_unseen", "sum_se_closed_form"}
     traced.clear()
     monkeypatch.delattr(Model, "jaxpr")
     with programs_kept_in(tmp_path):  # which forgets what it has in memory
