@@ -5,16 +5,15 @@ where they do not. Here an error names the parameter as Python does; the command
 """
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from itertools import pairwise
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from jaxmimo.core.checks import require
+from jaxmimo.core.memory import host_memory
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def check(parameters: Any) -> None:
             require(rule is None, f"`{name}` must {rule}, but {got}. {domain and domain.remedy}")
         if several:
             _check_list(name, value, increasing=domain is None or domain.increasing)
-    need, have = 8 * parameters.largest_array(), memory()
+    need, have = 8 * parameters.largest_array(), host_memory()
     require(
         need <= have / 2,
         f"the network must fit into memory, but one array of one realization alone takes "
@@ -133,18 +132,6 @@ def _check_list(name: str, values: Sequence[int] | Sequence[float], *, increasin
 
 def _listed(values: Sequence[int] | Sequence[float]) -> str:
     return " ".join(map(str, values[:12])) + (" ..." if len(values) > 12 else "")
-
-
-def memory() -> float:
-    """Memory that a process may use here [bytes]; infinity where nothing tells."""
-    pages = {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= set(os.sysconf_names)
-    physical = math.inf
-    if pages:
-        physical = float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
-    try:  # what a container may use
-        return min(physical, float(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):
-        return physical
 
 
 def _bytes(count: int | float) -> str:

@@ -196,7 +196,7 @@ def test_a_checkpoint_tells_constants_of_functions_within(tmp_path):
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_covariance_function_of_ones_own(kept, tmp_path):
-    scattering, values = SimpleNamespace(), []
+    scattering, values = SimpleNamespace(correlation=0.0), []
 
     def covariance(key, num_antennas, angle, spacing):
         lag = jnp.abs(jnp.arange(num_antennas)[:, None] - jnp.arange(num_antennas)[None])
