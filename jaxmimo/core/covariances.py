@@ -57,6 +57,11 @@ def unless_asymmetric(
 
 def check_semidefinite(name: str, array: np.ndarray) -> None:
     """Refuse matrices, on the last two axes, that no random vector has for its covariance."""
+    require(
+        array.ndim >= 2 and array.shape[-1] == array.shape[-2],
+        f"`{name}` must hold square matrices, but has shape {array.shape}. Give one row and one "
+        "column per antenna.",
+    )
     array = array.astype(np.complex128)
     require(
         bool(np.isfinite(array).all()),

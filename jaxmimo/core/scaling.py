@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 
 def binary_scale(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The largest power of two that is at most |x|, so that to divide by it is exact.
+    """The largest power of two up to the modulus of `x`, so that to divide by it is exact.
 
     One where x is zero, infinite or NaN. Not to be differentiated.
     """

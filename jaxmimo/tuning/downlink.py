@@ -37,8 +37,10 @@ from jaxmimo.core.checks import (
     require,
     require_kind,
 )
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.guards import divided
 from jaxmimo.core.programs import kept_jit
+from jaxmimo.core.rules import nonnegative
 from jaxmimo.systems.cell_free_iqi import CellFreeIQI
 from jaxmimo.tuning.ascent import Maximum
 
@@ -92,6 +94,7 @@ def max_min_downlink(
     return _balance(gain, system.data_snr * system.beta, share, tolerance, max_steps)
 
 
+@checked(gain=nonnegative, exponent=nonnegative.shaped(""))
 def fractional_split(
     gain: Float[Array, "aps users"], *, exponent: ArrayLike = 0.5
 ) -> Float[Array, "aps users"]:

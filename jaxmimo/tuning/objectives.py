@@ -20,7 +20,7 @@ def sum_se(se: Float[Array, " users"]) -> Float[Array, ""]:
     return jnp.sum(se)
 
 
-@checked()
+@checked(se=nonnegative)
 def proportional_fairness(se: Float[Array, " users"]) -> Float[Array, ""]:
     r"""Geometric mean of the SEs [bit/s/Hz], largest where $\sum_k \log R_k$ is.
 

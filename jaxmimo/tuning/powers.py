@@ -13,6 +13,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Key
 
 from jaxmimo.core.checks import checked_key, require, require_kind
+from jaxmimo.core.contracts import checked
 from jaxmimo.systems import distributed_rician, wideband_mmwave
 from jaxmimo.systems.beamforming_3d import Cell, adjacent_groups
 from jaxmimo.systems.beamforming_3d.schemes import Scheme
@@ -24,6 +25,7 @@ from jaxmimo.systems.wideband_mmwave import WidebandMmwave
 from jaxmimo.transceiver.estimation import Estimator, linear_mmse
 
 
+@checked()
 def downlink_se(system: CellFreeIQI, estimator: Estimator = linear_mmse) -> Partial:
     """SE of each user as a function of the amplitudes (aps, users), in closed form.
 
@@ -48,6 +50,7 @@ def _downlink_se(
     return closed_form_se(with_amplitudes(system, amplitudes), estimator)
 
 
+@checked()
 def with_amplitudes(
     system: CellFreeIQI, amplitudes: Float[Array, "aps users"] | None
 ) -> CellFreeIQI:
@@ -63,6 +66,7 @@ def equal_split(system: CellFreeIQI) -> Float[Array, "aps users"]:
     return jnp.full(system.beta.shape[-2:], system.num_users**-0.5)
 
 
+@checked()
 def cell_se(cell: Cell, scheme: Scheme = adjacent_groups) -> Callable[[Array], Array]:
     r"""Rate of each user of a cell as a function of the shares (users,) of its streams' powers.
 
@@ -82,6 +86,7 @@ def cell_se(cell: Cell, scheme: Scheme = adjacent_groups) -> Callable[[Array], A
     return rates_by_shares(scheme(cell))
 
 
+@checked()
 def uplink_se(
     key: Key[Array, ""], system: DistributedRician | WidebandMmwave, **options: object
 ) -> Partial:

@@ -16,6 +16,7 @@ from jax.tree_util import Partial
 from jaxtyping import Bool, Complex, Float, Int
 
 from jaxmimo.core.checks import described, require
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.guards import reciprocal
 from jaxmimo.core.small_matrices import Parts, sum_of_columns
 from jaxmimo.rates.deterministic_equivalents import KroneckerCovariances, slnr_powers
@@ -52,11 +53,13 @@ Scheme = Callable[[Cell], Precoding]
 """From a cell to the precoding for it."""
 
 
+@checked()
 def own_group(cell: Cell) -> "TwoStageSLNR":
     """SLNR precoding that counts leakage to the other users of the own group (17)."""
     return _within(cell, 0, diagonal=True, wrap=True)
 
 
+@checked()
 def adjacent_groups(cell: Cell, *, diagonal: bool = True, wrap: bool = True) -> "TwoStageSLNR":
     """SLNR precoding that counts leakage to the own and the adjacent groups (15): the proposal.
 
@@ -69,12 +72,14 @@ def adjacent_groups(cell: Cell, *, diagonal: bool = True, wrap: bool = True) -> 
     return _within(cell, 1, diagonal=diagonal, wrap=wrap)
 
 
+@checked()
 def all_groups(cell: Cell) -> "TwoStageSLNR":
     """SLNR precoding that counts leakage to all other users (16)."""
     counted = jnp.ones((cell.num_users, cell.num_users), bool)
     return TwoStageSLNR(cell, counted, cell.groups.azimuth_groups + cell.groups.elevation_groups)
 
 
+@checked()
 def generalized_mrt(cell: Cell) -> "FixedPrecoders":
     """Generalized maximum ratio transmission, on the principal eigenvectors of the covariances."""
     return FixedPrecoders(
@@ -82,12 +87,14 @@ def generalized_mrt(cell: Cell) -> "FixedPrecoders":
     )
 
 
+@checked()
 def full_dimension_slnr(cell: Cell) -> "FullDimension":
     """SLNR precoding of all antennas, without prebeamformers."""
     del cell
     return FullDimension(mmse_combiner)
 
 
+@checked()
 def full_dimension_zf(cell: Cell) -> "FullDimension":
     """Zero forcing with all antennas, without prebeamformers; takes at most M N users."""
     antennas = cell.azimuth.shape[1] * cell.elevation.shape[1]

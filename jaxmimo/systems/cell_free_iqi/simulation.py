@@ -17,6 +17,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Key
 
 from jaxmimo.core.checks import function, functions, integers, require, require_kind
+from jaxmimo.core.contracts import checked
 from jaxmimo.core.randomness import split_complex_normal
 from jaxmimo.core.split import WidelyLinear, computed_once
 from jaxmimo.rates.bounds import hardening_se
@@ -101,6 +102,7 @@ def se_model(
     return moments, Partial(theorem1_se, system)
 
 
+@checked()
 def theorem1_se(system: CellFreeIQI, moments: DownlinkMoments) -> Float[Array, "... users"]:
     """SE of Theorem 1 [bit/s/Hz] from the expected moments.
 
@@ -119,6 +121,7 @@ def theorem1_se(system: CellFreeIQI, moments: DownlinkMoments) -> Float[Array, "
     return jax.vmap(of_one, in_axes=(system.sweep_axes, 0))(system, moments)
 
 
+@checked()
 def downlink_moments(
     key: Key[Array, ""],
     system: CellFreeIQI,
@@ -171,6 +174,7 @@ def _equal_segments(num_aps: tuple[int, ...]) -> Iterator[tuple[int, Array]]:
         yield length, jnp.asarray([first for _, first in run])
 
 
+@checked()
 def moments_of_pilots(
     g: Float[Array, "rows 2 streams"],
     signal: PilotSignal,

@@ -15,6 +15,7 @@ from jaxmimo.channel.fading import rician_amplitudes
 from jaxmimo.core.alike import Kinds
 from jaxmimo.core.checks import require
 from jaxmimo.core.contracts import checked
+from jaxmimo.core.rules import extended
 from jaxmimo.core.singular_values import singular_values
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.rates.metrics import condition_of, correlation_of_factors
@@ -147,7 +148,7 @@ def with_median(means: tuple[ConditionNumber, Array]) -> ConditionNumber:
     return ConditionNumber(averages.mean, averages.log10_mean, median)
 
 
-@checked()
+@checked(rician_factor=extended)
 def single_ap_correlation(
     steering_x: Complex[Array, " antennas"],
     steering_y: Complex[Array, " antennas"],
