@@ -218,14 +218,18 @@ def test_tables_of_flops(flops):
 @pytest.mark.parametrize(
     ("study", "flags", "text"),
     [
-        ("beams-groups", "--azimuth-groups 4 128", "`azimuth_groups` must be at most"),
-        ("beams-groups", "--azimuth-groups 8 4", "`azimuth_groups` must hold"),
-        ("beams-groups", "--fading-realizations 0", "`fading_realizations` must be at least 1"),
-        ("beams-groups", "--rank-threshold 1", "`rank_threshold` must be at least 0"),
-        ("beams-equivalent", "--azimuth-antennas 2 10", "`azimuth_groups` must be at most"),
-        ("beams-equivalent", "--num-users 0", "`num_users` must be at least 1"),
-        ("beams-flops", "--table-8-elevation-groups 4 128", "`elevation_groups` must be at most"),
-        ("beams-flops", "--antenna-spacing 0", "`spacing` must be above 0"),
+        ("beams-groups", "--azimuth-groups 4 128", "`--azimuth-groups` must be at most"),
+        ("beams-groups", "--azimuth-groups 8 4", "`--azimuth-groups` must increase"),
+        ("beams-groups", "--fading-realizations 0", "`--fading-realizations` must be at least 1"),
+        ("beams-groups", "--rank-threshold 1", "`--rank-threshold` must be at least 0"),
+        ("beams-equivalent", "--azimuth-antennas 2 10", "`--azimuth-groups` must be at most"),
+        ("beams-equivalent", "--num-users 0", "`--num-users` must be at least 1"),
+        (
+            "beams-flops",
+            "--table-8-elevation-groups 4 128",
+            "`--table-8-elevation-groups` must fit",
+        ),
+        ("beams-flops", "--antenna-spacing 0", "`--antenna-spacing` must be above 0"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(tmp_path, capsys, study, flags, text):

@@ -112,9 +112,9 @@ def test_early_stop_reports_what_was_drawn():
 @pytest.mark.parametrize(
     ("flags", "parameter"),
     [
-        (["--num-users", "120"], "coherence_length"),
-        (["--num-aps", "20", "10"], "num_aps"),
-        (["--amplitude-mismatch", "nan"], "amplitude"),
+        (["--num-users", "120"], "--coherence-length"),
+        (["--num-aps", "20", "10"], "--num-aps"),
+        (["--amplitude-mismatch", "nan"], "--amplitude-mismatch"),
     ],
 )
 def test_command_turns_library_errors_into_one_line(tmp_path, capsys, flags, parameter):

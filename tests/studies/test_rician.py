@@ -273,7 +273,7 @@ def test_command_runs_a_study_from_flags_to_files(tmp_path, capsys, monkeypatch)
     dataset = xr.load_dataset(tmp_path / "rician-se.nc", engine="h5netcdf")
     assert dataset.se.shape == (2, 2, 3, 1, 2)
     assert (tmp_path / "rician-se.png").stat().st_size > 10_000
-    out = capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
     assert "ZF and MMSE are equal for K = 2 < M = 4" in out
     assert "Distribution function" not in out
     assert main(["show", str(tmp_path / "rician-se.nc")]) == 0
@@ -282,20 +282,19 @@ def test_command_runs_a_study_from_flags_to_files(tmp_path, capsys, monkeypatch)
 @pytest.mark.parametrize(
     ("study", "flags", "text"),
     [
-        ("rician-se", "--num-aps 1 3", "`num_aps` must divide `num_antennas` = 16, but 3 does not"),
+        ("rician-se", "--num-aps 1 3", "`--num-aps` must divide `--num-antennas` = 16, but 3 does"),
         ("rician-se", "--num-aps 0 4", "--num-aps"),
-        ("rician-se", "--num-aps 4 1", "`num_aps` must hold"),
+        ("rician-se", "--num-aps 4 1", "`--num-aps` must increase"),
         ("rician-condition", "--num-antennas 8", "--num-aps"),
-        ("rician-condition", "--num-users 1", "`num_users` must be at least 2"),
-        ("rician-se", "--fading-realizations 0", "`fading_realizations` must be at least 1"),
-        ("rician-se", "--num-users 17", "num_users"),
-        ("rician-se", "--rician-factor-db", "`rician_factor_db` must hold one finite number"),
-        ("rician-se", "--rician-factor-db nan", "`rician_factor_db` must hold one finite number"),
-        ("rician-correlation", "--ap-antennas 4 2", "`ap_antennas` must hold"),
-        ("rician-correlation", "--num-aps 0", "`num_aps` must be at least 1"),
-        ("rician-zf-mmse", "--num-users 10 17", "`num_users` must lie between 1 and"),
-        ("rician-se", "--num-clusters 0", "num_clusters"),
-        ("rician-se", "--power-mw -1", "power"),
+        ("rician-condition", "--num-users 1", "`--num-users` must be at least 2"),
+        ("rician-se", "--fading-realizations 0", "`--fading-realizations` must be at least 1"),
+        ("rician-se", "--rician-factor-db", "`--rician-factor-db` must hold at least one value"),
+        ("rician-se", "--rician-factor-db nan", "`--rician-factor-db` must be a number"),
+        ("rician-correlation", "--ap-antennas 4 2", "`--ap-antennas` must increase"),
+        ("rician-correlation", "--num-aps 0", "`--num-aps` must be at least 1"),
+        ("rician-zf-mmse", "--num-users 10 17", "`--num-users` must be at most"),
+        ("rician-se", "--num-clusters 0", "--num-clusters"),
+        ("rician-se", "--power-mw -1", "--power-mw"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(tmp_path, capsys, study, flags, text):
