@@ -179,7 +179,12 @@ def open_result(path: str | os.PathLike[str]) -> xr.Dataset:
         raise ValueError(f"`{path}` is not a NetCDF file. {remedy}") from error
     complaint = complaint or _why_no_provenance(dataset.attrs)
     require(complaint is None, f"`{path}` is no jaxmimo result: {complaint}. {remedy}")
-    return dataset
+    return dataset.assign_attrs({name: _scalar(value) for name, value in dataset.attrs.items()})
+
+
+def _scalar(value: Any) -> Any:
+    """A number as the run had it, which NetCDF gives back as NumPy's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _why_no_result(content: bytes) -> str | None:

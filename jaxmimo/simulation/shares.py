@@ -19,8 +19,8 @@ from jaxmimo.simulation.jackknife import jackknife, student
 
 
 def errors_of_distribution(
-    mean: Float[np.ndarray, "... levels"],
-    std_error: Float[np.ndarray, "... levels"],
+    mean: Float[Array | np.ndarray, "... levels"],
+    std_error: Float[Array | np.ndarray, "... levels"],
     realizations: int,
 ) -> np.ndarray:
     """Half Wilson intervals of distribution functions, over Student's quantile.
