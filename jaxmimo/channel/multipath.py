@@ -337,21 +337,23 @@ def check_band(
         ValueError: If the band reaches down to zero, or antennas are
             closer than a tenth of a wavelength or farther apart than a hundred.
     """
-    if any(isinstance(each, Array) for each in (frequencies, carrier, spacing_m)):
+    if isinstance(carrier, Array):
         return
-    lowest, carriers = np.asarray(frequencies).min(initial=np.inf), np.asarray(carrier)
-    require(
-        bool(np.all(carriers + lowest > 0)),
-        "`frequencies` must stay above minus the carrier: they are counted from it. Give "
-        "frequencies in baseband, or a narrower band.",
-    )
-    in_wavelengths = np.asarray(spacing_m) * carriers / SPEED_OF_LIGHT
-    require(
-        bool(np.all((in_wavelengths >= 0.1) & (in_wavelengths <= 100))),
-        f"`{name}` must lie between 0.1 and 100 wavelengths, but is "
-        f"{float(in_wavelengths.max()):g} of them. Half a wavelength is 299792458 / carrier / 2 "
-        "metres.",
-    )
+    carriers = np.asarray(carrier)
+    if not isinstance(frequencies, Array):
+        require(
+            bool(np.all(carriers + np.asarray(frequencies).min(initial=np.inf) > 0)),
+            "`frequencies` must stay above minus the carrier: they are counted from it. Give "
+            "frequencies in baseband, or a narrower band.",
+        )
+    if not isinstance(spacing_m, Array):
+        in_wavelengths = np.asarray(spacing_m) * carriers / SPEED_OF_LIGHT
+        require(
+            bool(np.all((in_wavelengths >= 0.1) & (in_wavelengths <= 100))),
+            f"`{name}` must lie between 0.1 and 100 wavelengths, but is "
+            f"{float(in_wavelengths.max()):g} of them. Half a wavelength is 299792458 / carrier / "
+            "2 metres.",
+        )
 
 
 def _paths(

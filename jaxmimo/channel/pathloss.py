@@ -6,7 +6,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxmimo.core.checks import require
+from jaxmimo.core.checks import is_traced, require
 from jaxmimo.core.contracts import checked
 from jaxmimo.core.guards import not_negative
 from jaxmimo.core.rules import Rule, boolean, nonnegative, positive
@@ -80,7 +80,7 @@ def log_distance_gain(
 
 def check_free_space(carrier_hz: ArrayLike, reference_distance: ArrayLike = 1.0) -> None:
     """Refuse known carriers whose gain at the reference distance is above one."""
-    length = np.asarray(wavelength(carrier_hz))
+    length = SPEED_OF_LIGHT / np.asarray(carrier_hz, float)  # by NumPy: known inside `jit`, too
     friis = (length / (4 * np.pi * np.asarray(reference_distance))) ** 2
     require(
         bool(np.all(friis <= 1)),
@@ -191,7 +191,9 @@ def umi_street_canyon(
     los_db = jnp.where(distance <= breakpoint_, near, far)
     nlos_db = 22.4 + 35.3 * lg_distance + 21.3 * lg_carrier - 0.3 * (ue - 1.5)
     loss_db = jnp.where(in_sight, los_db, jnp.maximum(los_db, nlos_db))
-    if not any(isinstance(each, Array) for each in (*given[1:], distance_2d)):
+    if not any(isinstance(each, Array) for each in (*given[1:], distance_2d, los)) and not (
+        is_traced(loss_db)
+    ):
         least_db = float(jnp.min(loss_db, initial=jnp.inf))
         require(
             least_db >= 0,
