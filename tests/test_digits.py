@@ -5,13 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmimo import beamforming_3d, distributed_rician
+from jaxmimo import beamforming_3d, distributed_rician, wideband_mmwave
 from jaxmimo.channel.umi_street_canyon import draw_large_scale
 from jaxmimo.core.dual_basis import dual_basis
 from jaxmimo.core.scaling import binary_scale
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.rates.metrics import vector_correlation
-from jaxmimo.rates.sinr import uplink_sinr
+from jaxmimo.rates.sinr import sinr_of_powers, uplink_sinr
+from jaxmimo.systems.beamforming_3d.schemes import FullDimension
+from jaxmimo.transceiver.channel_estimation import least_squares, perfect_csi
 from jaxmimo.transceiver.combining import (
     error_aware_mmse_combiner,
     mmse_combiner,
@@ -51,7 +53,7 @@ def test_combiners_keep_their_digits_with_users_nearly_collinear(scheme, conditi
     expected = exact_sinr(h, 1e-9) + (scheme is mmse_combiner)  # what it gains over ZF, K = 2
     # A machine epsilon in the gains is 1e-3 of the disturbance at the largest condition.
     np.testing.assert_allclose(
-        sinr_of(scheme, h, 1e-9), expected, rtol=0.1 if condition > 4000 else 5e-3
+        sinr_of(scheme, h, 1e-9), expected, rtol=2e-2 if condition > 4000 else 2e-3
     )
 
 
@@ -186,3 +188,86 @@ def test_rates_in_the_limit_are_finite_next_to_the_base_station(distance):
     with jax.enable_x64(True):
         expected = rates()
     np.testing.assert_allclose(found, expected, rtol=2e-3)
+
+
+# Simulations, whose Gram matrices square the condition of the channels
+
+
+def in_single_and_double(function):
+    """Results of a function that makes all its arrays itself, in both precisions."""
+    single = np.asarray(function())
+    assert single.dtype == np.float32
+    with jax.enable_x64(True):
+        return single, np.asarray(function())
+
+
+@pytest.mark.parametrize("estimator", [perfect_csi, least_squares], ids=lambda e: e.__name__)
+@pytest.mark.parametrize("power", [0.1, 1e6])
+def test_se_of_users_side_by_side(estimator, power):
+    """Two users 3 cm apart in line of sight: errors were 10 % at 80 dB."""
+
+    def se():
+        beside = USERS.copy()
+        beside[1] = beside[0] + [0.03, 0.0]
+        system = distributed_rician.DistributedRician(
+            num_aps=4,
+            ap_antennas=2,
+            num_users=4,
+            rician_factor=np.array([0.0, 1e4]),
+            power=power,
+            ap_positions=APS,
+            user_positions=beside,
+        )
+        return distributed_rician.se_of_drops(
+            KEY,
+            system,
+            combiner=[distributed_rician.zf_combiner, distributed_rician.mmse_combiner],
+            estimator=estimator,
+            drops=1,
+            realizations=8,
+        )
+
+    np.testing.assert_allclose(*in_single_and_double(se), rtol=2e-3)
+
+
+def test_se_of_a_strong_network_without_spare_antennas():
+    """Errors were 0.25 % at 1e8 W, and NaN in some realizations."""
+
+    def se():
+        system = distributed_rician.DistributedRician(
+            num_aps=2, ap_antennas=4, num_users=8, rician_factor=np.array([1.0, 1e3]), power=1e8
+        )
+        combiners = [distributed_rician.zf_combiner, distributed_rician.mmse_combiner]
+        return distributed_rician.se_of_drops(
+            KEY, system, combiner=combiners, drops=4, realizations=16
+        ).mean((0, -1))
+
+    np.testing.assert_allclose(*in_single_and_double(se), rtol=1e-3)
+
+
+def test_wideband_se_of_more_users_than_their_angles_tell_apart():
+    def se():
+        system = wideband_mmwave.WidebandMmwave(
+            num_aps=2, ap_antennas=4, num_users=7, power=1e4, num_rays=1
+        )
+        sample = wideband_mmwave.se_sample(
+            system,
+            combiner=[zf_combiner, mmse_combiner],
+            design=[wideband_mmwave.per_subcarrier, wideband_mmwave.without_squint],
+            subcarriers=8,
+        )
+        return jax.jit(lambda key: jax.vmap(sample)(jax.random.split(key, 4)).mean((0, -1)))(KEY)
+
+    np.testing.assert_allclose(*in_single_and_double(se), rtol=1e-2)
+
+
+@pytest.mark.parametrize("scheme", ["full_dimension_slnr", "full_dimension_zf"])
+def test_full_dimension_powers_of_users_side_by_side(scheme):
+    def sinr():
+        h = 1e4 * np.random.default_rng(0).normal(size=(3, 4, 4, 2)).view(complex)[..., 0]
+        h[1] = h[0] + 3e-4 * h[1]
+        combiner = mmse_combiner if scheme == "full_dimension_slnr" else zf_combiner
+        powers = jax.vmap(FullDimension(combiner).powers)(jnp.asarray(h)[None])[0]
+        return jnp.log2(1 + sinr_of_powers(powers))
+
+    np.testing.assert_allclose(*in_single_and_double(sinr), rtol=1e-3)

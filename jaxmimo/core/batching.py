@@ -1,12 +1,13 @@
-"""Functions of batches of small matrices whose batch lies last, also under `jax.vmap`."""
+"""Functions of batches that `jax.vmap` extends in its own way: where they lie, what they ask."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jax.custom_batching import custom_vmap
+from jaxtyping import Bool, PyTree
 
 from jaxmimo.core.split import computed_once
 
@@ -53,3 +54,29 @@ def batch_stays_last(
         return result, jax.tree.map(lambda _: True, result)
 
     return with_batch
+
+
+def replaced_where(
+    mask: Bool[Array, " *batch"], new: Callable[[], PyTree[Array]], old: PyTree[Array]
+) -> PyTree[Array]:
+    """Values of `new` where the mask holds, which are worked out only if it holds anywhere.
+
+    Under `jax.vmap` too, where a condition for each element would work both out for all.
+
+    Args:
+        mask: Where to replace; it broadcasts against the arrays.
+        new: What gives the new values, as a tree of the same arrays as `old`.
+        old: The values that are kept elsewhere.
+    """
+    found = lax.cond(_holds_anywhere(mask), jax.checkpoint(new), lambda: old)
+    return jax.tree.map(lambda new, old: jnp.where(mask, new, old), found, old)
+
+
+@custom_vmap
+def _holds_anywhere(mask: Array) -> Array:
+    return jnp.any(mask)
+
+
+@_holds_anywhere.def_vmap
+def _holds_anywhere_in_batch(size: int, batched: list[bool], mask: Array) -> tuple[Array, bool]:
+    return _holds_anywhere(mask), False

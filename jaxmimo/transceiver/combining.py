@@ -7,7 +7,9 @@ of `h_hat` by the square root of the power and give the noise power as `noise_to
 
 Those of eq. (12) are $V = \hat H B$ with a matrix $B$ of the users' Gram matrix alone. All that
 the SINR needs then follows from $\hat H^H \hat H$ and $\hat H^H (\hat H - H)$, without ever forming
-$V$: their *Gram forms*, in `IN_GRAM_FORM`, which simulations use.
+$V$: their *Gram forms*, in `IN_GRAM_FORM`, which simulations use. A Gram matrix squares the
+condition of the channels. Where that takes their digits the form says so, and simulations combine
+such realizations once more, from the channels.
 """
 
 from collections.abc import Callable, Collection
@@ -21,7 +23,7 @@ from jaxtyping import Complex
 
 from jaxmimo.core.checks import require
 from jaxmimo.core.contracts import checked
-from jaxmimo.core.dual_basis import dual_basis
+from jaxmimo.core.dual_basis import dual_basis, rounding_errors
 from jaxmimo.core.guards import not_negative, root
 from jaxmimo.core.rules import nonnegative, semidefinite
 from jaxmimo.core.scaling import binary_scale
@@ -36,11 +38,12 @@ from jaxmimo.core.small_matrices import (
 Combiner = Callable[..., Complex[Array, "antennas users"]]
 """A combining scheme, `(h_hat, noise_to_power, error_covariance) -> combiner`."""
 
-GramForm = Callable[[Parts, Parts, ArrayLike], tuple[Parts, Array]]
-"""`(gram, error, noise_to_power) -> (gains, norms)` of a scheme, batch axes last.
+GramForm = Callable[[Parts, Parts, ArrayLike], tuple[Parts, Array, Array | None]]
+"""`(gram, error, noise_to_power) -> (gains, norms, lost)` of a scheme, batch axes last.
 
 `gram` is $\\hat H^H \\hat H$ and `error` is $\\hat H^H (\\hat H - H)$, both (users, users, *batch);
-`gains` is $V^H H$, and `norms` holds the squared norms of the combiners, (users, *batch).
+`gains` is $V^H H$, `norms` holds the squared norms of the combiners, (users, *batch), and `lost`,
+(*batch,), says where rounding may have changed the SINR by more than a per cent; None is nowhere.
 """
 
 
@@ -116,8 +119,8 @@ def mmse_combiner(
     antennas, users = h_hat.shape
     h = Parts.of(h_hat)
     if users > antennas:
-        return _regularized_dual(h.adjoint, noise_to_power).adjoint.merged()
-    return _regularized_dual(h, noise_to_power).merged()
+        return regularized_dual(h.adjoint, noise_to_power).adjoint.merged()
+    return regularized_dual(h, noise_to_power).merged()
 
 
 @checked(noise_to_power=nonnegative.shaped(""), error_covariance=semidefinite)
@@ -151,36 +154,52 @@ def error_aware_mmse_combiner(
     return (adjoint_product(whitened.adjoint, small) * (1.0 / unit)).merged()
 
 
-def _regularized_dual(h: Parts, noise_to_power: ArrayLike) -> Parts:
-    r"""$H (H^H H + \lambda I)^{-1}$, the dual basis of H over $\sqrt\lambda I$, but for its end."""
-    noise = root(jnp.asarray(noise_to_power, h.real.dtype)) * jnp.eye(h.shape[1])
+def regularized_dual(h: Parts, added: ArrayLike, *, one_by_one: bool = False) -> Parts:
+    r"""$H (H^H H + \lambda I)^{-1}$, the dual basis of H over $\sqrt\lambda I$, but for its end.
+
+    Args:
+        h: H, of shape (antennas, users, *batch).
+        added: $\lambda$.
+        one_by_one: As of `dual_basis`.
+    """
+    users, batch = h.shape[1], h.shape[2:]
+    noise = root(jnp.asarray(added, h.real.dtype)) * jnp.eye(users)
+    noise = jnp.broadcast_to(noise.reshape(users, users, *[1] * len(batch)), (users, users, *batch))
     extended = Parts.joined(h, Parts(noise, jnp.zeros_like(noise)))
-    return dual_basis(extended)[: h.shape[0]]
+    return dual_basis(extended, one_by_one)[: h.shape[0]]
 
 
-def _mr_gains(gram: Parts, error: Parts, noise_to_power: ArrayLike) -> tuple[Parts, Array]:
+def _mr_gains(gram: Parts, error: Parts, noise_to_power: ArrayLike) -> tuple[Parts, Array, None]:
     del noise_to_power
-    return gram - error, diagonal(gram.real)
+    return gram - error, diagonal(gram.real), None
 
 
-def _zf_gains(gram: Parts, error: Parts, noise_to_power: ArrayLike) -> tuple[Parts, Array]:
+def _zf_gains(gram: Parts, error: Parts, noise_to_power: ArrayLike) -> tuple[Parts, Array, Array]:
     r"""As of MMSE at $\lambda = 0$, where the norms are the diagonal of B itself."""
     del noise_to_power
     b = inverse(gram)
-    return _plus_identity(adjoint_product(b, error) * -1.0, 1.0), diagonal(b.real)
+    gains = _plus_identity(adjoint_product(b, error) * -1.0, 1.0)
+    return gains, diagonal(b.real), _are_lost(gram, b)
 
 
-def _mmse_gains(gram: Parts, error: Parts, added: ArrayLike) -> tuple[Parts, Array]:
+def _mmse_gains(gram: Parts, error: Parts, added: ArrayLike) -> tuple[Parts, Array, Array]:
     r"""With $B = (\hat H^H \hat H + \lambda I)^{-1}$ the gains are $I - B (\lambda I + D)$.
 
     $D = \hat H^H (\hat H - H)$ is small, which saves the digits that $B \hat H^H H$ would lose.
     The norms are the diagonal of $B \hat H^H \hat H B = B - \lambda B^2$.
     """
-    b = inverse(_plus_identity(gram, added))
+    regularized = _plus_identity(gram, added)
+    b = inverse(regularized)
     missed = adjoint_product(b, _plus_identity(error, added))
     norms = diagonal(b.real) - added * sum_of_columns(b.power)
     # Rounding may leave less than nothing.
-    return _plus_identity(missed * -1.0, 1.0), jnp.maximum(norms, 0.0)
+    norms = jnp.maximum(norms, 0.0)
+    return _plus_identity(missed * -1.0, 1.0), norms, _are_lost(regularized, b)
+
+
+def _are_lost(gram: Parts, inverse_gram: Parts) -> Array:
+    # The SINR errs by one to five times this; what is not a number has no digits either.
+    return ~(rounding_errors(gram, inverse_gram) < 2e-3)
 
 
 IN_GRAM_FORM: dict[Combiner, GramForm] = {
@@ -189,6 +208,9 @@ IN_GRAM_FORM: dict[Combiner, GramForm] = {
     mmse_combiner: _mmse_gains,
 }
 """The Gram form of each scheme that has one."""
+
+REGULARIZATION: dict[Combiner, float] = {zf_combiner: 0.0, mmse_combiner: 1.0}
+r"""Of those that invert, $\lambda$ over `noise_to_power`."""
 
 
 def check_zero_forcing(combiners: Collection[Combiner], antennas: int, users: int) -> None:

@@ -159,7 +159,9 @@ def test_gram_form_of_zero_forcing_follows_the_gamma_law_too():
     antennas, users, draws = 8, 4, 8000
     h = np.asarray(complex_normal(jax.random.key(7), (antennas, users, draws)))
     gram = Parts.of(jnp.einsum("mib,mkb->ikb", h.conj(), h))
-    form = jax.jit(lambda gram, error: sinr_of_gains(*IN_GRAM_FORM[zf_combiner](gram, error, 1.0)))
+    form = jax.jit(
+        lambda gram, error: sinr_of_gains(*IN_GRAM_FORM[zf_combiner](gram, error, 1.0)[:2])
+    )
     sinr = np.asarray(form(gram, Parts.zeros(gram.shape)))
     law = reference.zf_sinr_law(antennas, users, 1.0, 1.0, 1.0)
     assert stats.kstest(sinr[2], law.cdf).pvalue > 1e-3

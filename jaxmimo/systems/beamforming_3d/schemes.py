@@ -15,16 +15,24 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Bool, Complex, Float, Int
 
+from jaxmimo.core.batching import replaced_where
 from jaxmimo.core.checks import described, require
 from jaxmimo.core.contracts import checked
 from jaxmimo.core.guards import reciprocal
-from jaxmimo.core.small_matrices import Parts, sum_of_columns
+from jaxmimo.core.small_matrices import Parts, adjoint_product, sum_of_columns
 from jaxmimo.rates.deterministic_equivalents import KroneckerCovariances, slnr_powers
 from jaxmimo.rates.ergodic import ergodic_rates
 from jaxmimo.rates.sinr import sinr_of_powers, spectral_efficiency
 from jaxmimo.systems.beamforming_3d.cell import Cell
 from jaxmimo.systems.beamforming_3d.two_stage import Chain, two_stage_powers
-from jaxmimo.transceiver.combining import IN_GRAM_FORM, Combiner, mmse_combiner, zf_combiner
+from jaxmimo.transceiver.combining import (
+    IN_GRAM_FORM,
+    REGULARIZATION,
+    Combiner,
+    mmse_combiner,
+    regularized_dual,
+    zf_combiner,
+)
 
 
 @runtime_checkable
@@ -234,10 +242,19 @@ class FullDimension(eqx.Module):
         self, h: Complex[Array, "users azimuth_antennas elevation_antennas"]
     ) -> Float[Array, "streams users"]:
         """Powers over the noise."""
-        flat = h.reshape(h.shape[0], -1)
-        gram = Parts.of(jnp.matmul(flat.conj(), flat.T, precision="highest"))
-        gains, norms = IN_GRAM_FORM[self.combiner](gram, Parts.zeros(gram.shape), 1.0)
-        return gains.power * reciprocal(norms)[:, None]
+        channels = h.reshape(h.shape[0], -1).T
+        gram = Parts.of(jnp.matmul(channels.T.conj(), channels, precision="highest"))
+        gains, norms, lost = IN_GRAM_FORM[self.combiner](gram, Parts.zeros(gram.shape), 1.0)
+        powers = gains.power * reciprocal(norms)[:, None]
+        if lost is None:
+            return powers
+
+        def from_channels() -> Array:
+            h = Parts.of(channels)
+            v = regularized_dual(h, REGULARIZATION[self.combiner], one_by_one=True)
+            return adjoint_product(v, h).power * reciprocal(v.power.sum(0))[:, None]
+
+        return replaced_where(lost, from_channels, powers)
 
     def rates_in_the_limit(self) -> Float[Array, " users"]:
         """Not provided."""

@@ -6,6 +6,7 @@ then run for all factors and realizations as one batch.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,8 @@ from jax import Array, lax
 from jaxtyping import Complex, Float, PyTree
 
 from jaxmimo.core.small_matrices import Parts, adjoint_product, gram_matrix
-from jaxmimo.rates.sinr import sinr_of_gains, uplink_sinr
+from jaxmimo.rates.combined import sinr_of_products, with_lost_digits
+from jaxmimo.rates.sinr import uplink_sinr
 from jaxmimo.systems.distributed_rician.drop import Draws, Drop
 from jaxmimo.transceiver.channel_estimation import ChannelEstimator
 from jaxmimo.transceiver.combining import IN_GRAM_FORM, Combiner
@@ -32,20 +34,14 @@ def sinr_of_draws(
     draws: Draws, combiners: tuple[Combiner, ...], estimates: Estimates
 ) -> Float[Array, "combiners sweep users batch"]:
     """SINR of all combiners and Rician factors."""
-    users, batch = draws.scattered.shape[1:]
-    found: dict[Combiner, Array] = {}
     in_gram_form = [combiner for combiner in combiners if combiner in IN_GRAM_FORM]
+    found: dict[Combiner, Array] = {}
     if in_gram_form:
-        gram, missed = _gathered(_gram_products(draws, estimates), draws)
-
-        def sinrs(gram: Parts, missed: Parts) -> list[Array]:
-            return [sinr_of_gains(*IN_GRAM_FORM[c](gram, missed, 1.0)) for c in in_gram_form]
-
-        for combiner, sinr in zip(in_gram_form, _in_pieces(sinrs, gram, missed), strict=True):
-            found[combiner] = sinr.reshape(users, -1, batch).swapaxes(0, 1)
+        sinr = _by_gram_matrices(draws, in_gram_form, estimates)
+        found = dict(zip(in_gram_form, sinr, strict=True))
     for combiner in combiners:
         if combiner not in found:
-            found[combiner] = _sinr_by_combining(draws, combiner, estimates)
+            found[combiner] = _by_combining(draws, combiner, estimates)
     return jnp.stack([found[combiner] for combiner in combiners])
 
 
@@ -82,6 +78,29 @@ def estimates_by_link(drop: Drop, estimator: ChannelEstimator) -> Estimates:
         return Parts.of(h_hat.reshape(h.shape)), _block_diagonal(errors.sum(-1))
 
     return estimates
+
+
+def _by_gram_matrices(
+    draws: Draws, combiners: list[Combiner], estimates: Estimates
+) -> Float[Array, "combiners sweep users batch"]:
+    """SINR of combiners that have a Gram form."""
+    users, batch = draws.scattered.shape[1:]
+    factors = (draws.los_amplitude, draws.nlos_amplitude)
+    products = _gathered(_gram_products(draws, estimates), draws)
+    sinr, lost = _in_pieces(partial(sinr_of_products, combiners), *products)
+    sinr = sinr.reshape(len(combiners), users, -1, batch)
+
+    def of_factor(each: tuple[tuple[Array, Array], Array, Array]) -> Array:
+        amplitudes, sinr, lost = each
+        return with_lost_digits(
+            sinr,
+            lost,
+            combiners,
+            lambda: (estimates(draws, *amplitudes)[0], draws.channel(*amplitudes)),
+        )
+
+    by_factor = (factors, jnp.moveaxis(sinr, 2, 0), lost.reshape(-1, batch))
+    return jnp.moveaxis(lax.map(of_factor, by_factor), 0, 1)
 
 
 def _gathered(products: GramProducts, draws: Draws) -> tuple[Parts, Parts]:
@@ -160,7 +179,7 @@ def _shared_products(draws: Draws) -> GramProducts:
     return products
 
 
-def _sinr_by_combining(
+def _by_combining(
     draws: Draws, combiner: Combiner, estimates: Estimates
 ) -> Float[Array, "sweep users batch"]:
     """SINR of a combiner that has no Gram form."""

@@ -13,7 +13,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.tree_util import Partial
-from jaxtyping import Float, Key
+from jaxtyping import Bool, Float, Key
 
 from jaxmimo.channel.multipath import Grid
 from jaxmimo.core.checks import (
@@ -25,7 +25,8 @@ from jaxmimo.core.checks import (
 )
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.core.units import amplitude
-from jaxmimo.rates.sinr import sinr_of_gains, spectral_efficiency, uplink_sinr
+from jaxmimo.rates.combined import sinr_of_products, with_lost_digits
+from jaxmimo.rates.sinr import spectral_efficiency, uplink_sinr
 from jaxmimo.simulation.monte_carlo import Estimate, monte_carlo
 from jaxmimo.systems.wideband_mmwave.designs import Design, per_subcarrier
 from jaxmimo.systems.wideband_mmwave.drop import Links, draw_links
@@ -176,11 +177,9 @@ def se_of_links(
         products = gram_products(links, grid, designs, antennas)
         pairs = sent[:, None, None] * sent[None, :, None]
         for design, (gram, error) in zip(designs, products, strict=True):
-            gram, error = gram * pairs, error * pairs
-            for combiner in in_gram_form:
-                gains, norms = IN_GRAM_FORM[combiner](gram, error, 1.0)
-                sinr = sinr_of_gains(gains, norms).reshape(-1, len(antennas), grid.count)
-                found[design, combiner] = jnp.moveaxis(spectral_efficiency(sinr), 0, -1)
+            sinr, lost = sinr_of_products(in_gram_form, gram * pairs, error * pairs)
+            se = _se_with_lost_digits(sinr, lost, links, grid, design, in_gram_form, antennas, sent)
+            found |= {(design, each): se[i] for i, each in enumerate(in_gram_form)}
     for pair in ((design, combiner) for design in designs for combiner in combiners):
         if pair not in found:
             found[pair] = _se_by_combining(links, grid, *pair, antennas, sent)
@@ -258,7 +257,7 @@ def _se_by_combining(
     antennas: tuple[int, ...],
     sent: Float[Array, " users"],
 ) -> Float[Array, "antennas subcarriers users"]:
-    """SE of a combiner that has no Gram form, with all channels at once."""
+    """SE of a combiner from all channels at once, without a Gram form."""
     true, believed = (
         all_channels(links, grid, each) * sent[None, None, None]
         for each in (per_subcarrier, design)
@@ -273,6 +272,40 @@ def _se_by_combining(
         return lax.map(on_subcarrier, (true, believed))
 
     return jnp.stack([of_array(size) for size in antennas])
+
+
+def _se_with_lost_digits(
+    sinr: Float[Array, "combiners users batch"],
+    lost: Bool[Array, " batch"],
+    links: Links,
+    grid: Grid,
+    design: Design,
+    combiners: Sequence[Combiner],
+    antennas: tuple[int, ...],
+    sent: Float[Array, " users"],
+) -> Float[Array, "combiners antennas subcarriers users"]:
+    """SE from the SINR on the batch of `gram_products`, of one number of antennas after another."""
+
+    def of_array(each: tuple[Array, Array, Array]) -> Array:
+        sinr, lost, size = each
+
+        def channels(design: Design) -> Parts:
+            response = lax.map(lambda ap: design(ap, grid), links)  # aps, users, antennas, ...
+            own = jnp.arange(response.shape[2]) < size
+            response = response * (own[None, :] * sent[:, None])[None, :, :, None]
+            parts = (jnp.swapaxes(part, 1, 2) for part in (response.real, response.imag))
+            return Parts(*(part.reshape(-1, sent.size, grid.count) for part in parts))
+
+        return with_lost_digits(
+            sinr, lost, combiners, lambda: (channels(design), channels(per_subcarrier))
+        )
+
+    by_array = sinr.reshape(*sinr.shape[:2], len(antennas), grid.count)
+    found = lax.map(
+        of_array,
+        (jnp.moveaxis(by_array, 2, 0), lost.reshape(-1, grid.count), jnp.asarray(antennas)),
+    )
+    return jnp.moveaxis(spectral_efficiency(found), (1, 2), (0, 3))
 
 
 def all_channels(links: Links, grid: Grid, design: Design) -> Array:
