@@ -1,4 +1,4 @@
-"""Functions of batches that `jax.vmap` extends in its own way: where they lie, what they ask."""
+"""Functions with rules of their own under `jax.vmap`: the batch's place, and its conditions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -68,8 +68,12 @@ def replaced_where(
         new: What gives the new values, as a tree of the same arrays as `old`.
         old: The values that are kept elsewhere.
     """
-    found = lax.cond(_holds_anywhere(mask), jax.checkpoint(new), lambda: old)
-    return jax.tree.map(lambda new, old: jnp.where(mask, new, old), found, old)
+
+    @jax.checkpoint
+    def replaced() -> PyTree[Array]:
+        return jax.tree.map(lambda new, old: jnp.where(mask, new, old), new(), old)
+
+    return lax.cond(_holds_anywhere(mask), replaced, lambda: old)
 
 
 @custom_vmap

@@ -42,8 +42,8 @@ def dual_basis(a: Parts, one_by_one: bool = False) -> Parts:
 
     Args:
         a: Matrices (rows, columns, *batch), with no more columns than rows.
-        one_by_one: Whether to take all columns one after another, not only where they are alike:
-            less to compile for what is known to be.
+        one_by_one: Whether columns come one after another in all matrices, not only where they
+            are alike: less to compile where that is known.
     """
     return (_dual_basis_one_by_one if one_by_one else _dual_basis)(a)
 
@@ -80,7 +80,7 @@ def _with_columns_near_one(function: Callable[[Parts], Parts]) -> Callable[[Part
 
 
 def rounding_errors(gram: Parts, inverse_gram: Parts) -> Float[Array, " *batch"]:
-    """Relative errors, about, of what is worked out from a Gram matrix in this precision.
+    """Estimate of the relative errors of what this precision makes of a Gram matrix.
 
     They grow with the squared norm of a column over what the others leave of it.
     """

@@ -1,4 +1,4 @@
-r"""SINR of several combining schemes of one network, by Gram matrices, or by channels if need be.
+r"""SINR after MR, ZF and MMSE combining from Gram matrices, and from channels where these fail.
 
 Channels are in units of the noise, so that powers and noise are one. Batch axes are last.
 """
@@ -43,7 +43,7 @@ def with_lost_digits(
     combiners: Sequence[Combiner],
     channels: Callable[[], tuple[Parts, Parts]],
 ) -> Float[Array, "combiners users *batch"]:
-    """SINR, where digits are lost worked out again from the channels.
+    """SINR that is worked out again from the channels where its digits are lost.
 
     Args:
         sinr: What `sinr_of_products` found.

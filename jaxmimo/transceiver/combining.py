@@ -160,7 +160,7 @@ def regularized_dual(h: Parts, added: ArrayLike, *, one_by_one: bool = False) ->
     Args:
         h: H, of shape (antennas, users, *batch).
         added: $\lambda$.
-        one_by_one: As of `dual_basis`.
+        one_by_one: Passed on to `dual_basis`.
     """
     users, batch = h.shape[1], h.shape[2:]
     noise = root(jnp.asarray(added, h.real.dtype)) * jnp.eye(users)
@@ -175,7 +175,7 @@ def _mr_gains(gram: Parts, error: Parts, noise_to_power: ArrayLike) -> tuple[Par
 
 
 def _zf_gains(gram: Parts, error: Parts, noise_to_power: ArrayLike) -> tuple[Parts, Array, Array]:
-    r"""As of MMSE at $\lambda = 0$, where the norms are the diagonal of B itself."""
+    r"""Gains are those of MMSE at $\lambda = 0$; the norms are the diagonal of B itself."""
     del noise_to_power
     b = inverse(gram)
     gains = _plus_identity(adjoint_product(b, error) * -1.0, 1.0)
@@ -210,7 +210,7 @@ IN_GRAM_FORM: dict[Combiner, GramForm] = {
 """The Gram form of each scheme that has one."""
 
 REGULARIZATION: dict[Combiner, float] = {zf_combiner: 0.0, mmse_combiner: 1.0}
-r"""Of those that invert, $\lambda$ over `noise_to_power`."""
+r"""The regularization $\lambda$ of each scheme that inverts, over `noise_to_power`."""
 
 
 def check_zero_forcing(combiners: Collection[Combiner], antennas: int, users: int) -> None:

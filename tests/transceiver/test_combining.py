@@ -161,7 +161,7 @@ def test_gram_form_gives_gains_and_norms_of_the_combiner(scheme, antennas, users
 
 
 def test_gram_forms_keep_the_digits_of_small_errors_in_single_precision():
-    """What zero forcing leaves is B D, not what rounding makes of I - B (H_hat^H H)."""
+    """Zero forcing leaves B D, not what rounding makes of I - B (H_hat^H H)."""
     rng = np.random.default_rng(8)
     h_hat, missed = 300 * normal(rng, 8, 6), 1e-4 * normal(rng, 8, 6)
     gram, error = (h_hat.conj().T @ x for x in (h_hat, missed))

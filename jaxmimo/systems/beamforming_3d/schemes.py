@@ -58,7 +58,7 @@ _ROUNDING = 64.0
 """Machine epsilons by which rounding may bring eigenvalues of covariances below zero."""
 
 Scheme = Callable[[Cell], Precoding]
-"""From a cell to the precoding for it."""
+"""A function from a cell to the precoding for it."""
 
 
 @checked()

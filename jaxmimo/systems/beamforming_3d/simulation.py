@@ -162,7 +162,7 @@ def rate_sample(
     azimuth_groups: Sequence[int] | None = None,
     realizations: int = 64,
 ) -> Partial:
-    """What `monte_carlo` needs to simulate: a function of a key to the sum rate of a drop.
+    """The sample of a simulation: a function of a key to the sum rate of a drop.
 
     Arguments as for `simulate_sum_rate`. Drop i of a simulation has the key `fold_in(key, i)`; its
     users are those of `draw_users` with the first of the two keys split from it.

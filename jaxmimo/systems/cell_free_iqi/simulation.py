@@ -84,7 +84,7 @@ def se_model(
     pilots: PilotPhase = projected_pilots,
     num_aps: Sequence[int] | None = None,
 ) -> tuple[Partial, Partial]:
-    """What `monte_carlo` needs to simulate `system`: a sample of moments, and the SE they give.
+    """The sample of moments that a simulation of `system` takes, and the SE that they give.
 
     Arguments as for `simulate_se`; shapes of the SE as there.
     """

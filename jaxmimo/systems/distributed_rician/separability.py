@@ -83,7 +83,7 @@ def simulate_correlation(
 
 
 def correlation_sample(system: DistributedRician | Sequence[DistributedRician]) -> Partial:
-    """What `monte_carlo` needs for `simulate_correlation`: from a key to one drop's modulus."""
+    """The sample of `simulate_correlation`: from a key to the modulus of one drop."""
     systems = as_systems(system)
     for each in systems:
         require(
@@ -130,7 +130,7 @@ def simulate_condition(
 def condition_sample(
     system: DistributedRician | Sequence[DistributedRician], *, realizations: int = 16
 ) -> Partial:
-    """What `monte_carlo` needs, with the statistic `with_median`, for `simulate_condition`."""
+    """The sample of `simulate_condition`, for the statistic `with_median`."""
     systems = as_systems(system)
     check_alike(systems)
     count = checked_realizations(realizations)

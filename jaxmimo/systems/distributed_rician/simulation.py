@@ -90,7 +90,7 @@ def se_sample(
     estimator: ChannelEstimator = least_squares,
     realizations: int = 64,
 ) -> Partial:
-    """What `monte_carlo` needs to simulate: a function of a key to the SE of each user of a drop.
+    """The sample of a simulation: a function of a key to the SE of each user of a drop.
 
     Arguments as for `simulate_se`. The SE has shape (*systems, *combiners, *sweep, users); drop i
     of a simulation has the key `fold_in(key, i)`.

@@ -84,7 +84,7 @@ def prefix_sample(
     combiner: Combiner | Sequence[Combiner] = mmse_combiner,
     subcarriers: int | None = 8,
 ) -> Partial:
-    """What `monte_carlo` needs to simulate: from a key to the mean SE of a drop's users.
+    """The sample of a simulation: a function from a key to the mean SE of a drop's users.
 
     Arguments as for `simulate_prefix`.
     """

@@ -94,7 +94,7 @@ def se_sample(
     ap_antennas: Sequence[int] | None = None,
     subcarriers: int | None = None,
 ) -> Partial:
-    """What `monte_carlo` needs to simulate: from a key to the SE of each user of a drop.
+    """The sample of a simulation: a function from a key to the SE of each user of a drop.
 
     Arguments as for `simulate_se`. The SE has shape (*bandwidths, *antennas, *designs, *combiners,
     subcarriers, users); drop i of a simulation has the key `fold_in(key, i)`.
@@ -120,7 +120,7 @@ def se_sample(
 
 
 def checked_subcarriers(system: WidebandMmwave, subcarriers: int | None) -> int:
-    """How many subcarriers to evaluate."""
+    """Number of subcarriers to evaluate, checked."""
     if subcarriers is None:
         return system.num_subcarriers
     return positive_integer("subcarriers", subcarriers)
@@ -284,7 +284,7 @@ def _se_with_lost_digits(
     antennas: tuple[int, ...],
     sent: Float[Array, " users"],
 ) -> Float[Array, "combiners antennas subcarriers users"]:
-    """SE from the SINR on the batch of `gram_products`, of one number of antennas after another."""
+    """SE from the SINR on the batch of `gram_products`, with lost digits worked out again."""
 
     def of_array(each: tuple[Array, Array, Array]) -> Array:
         sinr, lost, size = each
