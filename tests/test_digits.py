@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxmimo import beamforming_3d, distributed_rician, wideband_mmwave
-from jaxmimo.channel.multipath import Grid
+from jaxmimo.channel.frequency_grid import Grid
 from jaxmimo.channel.umi_street_canyon import draw_large_scale
 from jaxmimo.core.dual_basis import dual_basis
 from jaxmimo.core.scaling import binary_scale

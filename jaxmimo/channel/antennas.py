@@ -8,11 +8,12 @@ with the number; arrays, covariances and propagation phases all hold to this.
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
-from jaxtyping import Complex
+from jaxtyping import Complex, Float
 
 from jaxmimo.core.contracts import checked
 from jaxmimo.core.rules import at_least_one, direction, nonnegative
-from jaxmimo.core.turns import cos_sin
+from jaxmimo.core.small_matrices import Parts
+from jaxmimo.core.turns import Turns, cos_sin
 
 
 @checked(num_antennas=at_least_one, angle=direction, spacing=nonnegative)
@@ -94,14 +95,17 @@ def delay(turns: Array) -> Complex[Array, "..."]:
     return lax.complex(cosine, -sine)
 
 
+def delay_parts(turns: Float[Array, "..."]) -> Parts:
+    """`delay` in parts."""
+    cosine, sine = cos_sin(turns)
+    return Parts(cosine, -sine)
+
+
 def progressive_delay(turns: Array, steps: int) -> Complex[Array, "*links steps"]:
     r"""$e^{-j 2\pi t n}$ for $t$ [turns] and $n = 0, \dots, N-1$, as exact as $t$ for $N \le 4096$.
 
-    Rounding $t n$ would give every step a phase error of its own, up to $n$ times that of a number
-    near one, and could leave a covariance indefinite. The product of an integer and a number of
-    few digits is exact, and so is dropping its whole turns.
+    Rounding $t n$ would give every step a phase error of its own, and could leave a covariance
+    indefinite.
     """
     step = jnp.arange(steps, dtype=turns.dtype).reshape((1,) * turns.ndim + (steps,))
-    coarse = jnp.round(turns * 1024) / 1024
-    exact = coarse[..., None] * step
-    return delay(exact - jnp.round(exact) + (turns - coarse)[..., None] * step)
+    return delay(Turns.of(turns[..., None]).times(step))

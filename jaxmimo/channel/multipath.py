@@ -12,18 +12,15 @@ with gains $\alpha_n$ that include the carrier's phase of the delay, angles $\th
 $d$ and excess delays $\epsilon_n$.
 """
 
-import math
-
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 
-from jaxmimo.channel.antennas import delay
+from jaxmimo.channel.antennas import delay, delay_parts
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT, radio_carrier
-from jaxmimo.core.checks import positive_integer, positive_number, real_number, require
+from jaxmimo.core.checks import require
 from jaxmimo.core.contracts import checked
 from jaxmimo.core.rules import (
     at_least_one,
@@ -34,8 +31,7 @@ from jaxmimo.core.rules import (
     positive,
 )
 from jaxmimo.core.small_matrices import Parts
-from jaxmimo.core.split import computed_once
-from jaxmimo.core.turns import cos_sin
+from jaxmimo.core.turns import turns_of_product
 
 
 @checked(
@@ -89,7 +85,7 @@ def frequency_response(
     lag = spacing_m * sines / SPEED_OF_LIGHT
     delays = distances[..., None] / SPEED_OF_LIGHT + excess
     offset = frequencies[:, None, None, None]
-    first = Parts.of(gains)[None] * delay_parts(offset * delays[None])
+    first = Parts.of(gains)[None] * delay_parts(turns_of_product(offset, delays[None]))
     step = delay_parts((offset + carrier) * lag[None])
 
     def next_antenna(waves: Parts, _: None) -> tuple[Parts, Parts]:
@@ -144,159 +140,13 @@ def stacked_response(
     gains, sines, distances, excess = _paths(gains, angles, distances, excess_delays)
     real = sines.dtype
     frequency, carrier = jnp.asarray(frequency, real), jnp.asarray(carrier, real)
-    macro = delay(frequency * distances / SPEED_OF_LIGHT)
-    faded = gains * delay(frequency * excess)
+    macro = delay(turns_of_product(frequency, distances / SPEED_OF_LIGHT))
+    faded = gains * delay(turns_of_product(frequency, excess))
     antenna = jnp.arange(num_antennas, dtype=real)[None, None, None, :]
     lag = spacing_m * sines / SPEED_OF_LIGHT
     theta = delay((carrier + frequency) * antenna * lag[..., None])
     summed = jnp.sum((faded * macro[..., None])[..., None] * theta, axis=2)
     return jnp.swapaxes(summed, 1, 2).reshape(gains.shape[0], -1)
-
-
-class Grid(eqx.Module):
-    """Equally spaced frequencies.
-
-    Attributes:
-        first: Lowest one, from the carrier [Hz].
-        step: Distance of neighbours [Hz].
-        count: How many.
-    """
-
-    first: Float[Array, ""]
-    step: Float[Array, ""]
-    count: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        real_number("first", self.first, minimum=None)
-        positive_number("step", self.step)
-        positive_integer("count", self.count)
-
-    @property
-    def frequencies(self) -> Float[Array, " count"]:
-        """All of them [Hz]."""
-        return self.first + self.step * jnp.arange(self.count, dtype=self.step.dtype)
-
-    @property
-    def blocks(self) -> tuple[int, int]:
-        """Blocks of `response_as_computed`, and frequencies on either side of their centres."""
-        half = math.ceil(math.sqrt(self.count))
-        return math.ceil(self.count / (2 * half)), half
-
-    @property
-    def places(self) -> np.ndarray:
-        """Where `response_as_computed` has them, and after them what it has above the grid."""
-        blocks, half = self.blocks
-        lower, upper = np.arange(blocks * 2 * half).reshape(blocks, 2, half).swapaxes(0, 1)
-        return np.concatenate([lower[:, ::-1], upper], axis=1).ravel()
-
-
-@checked(num_antennas=at_least_one)
-def grid_response(
-    gains: Parts,
-    lags: Float[Array, "links paths"],
-    delays: Float[Array, "links paths"],
-    grid: Grid,
-    carrier: Float[Array, ""],
-    num_antennas: int,
-    *,
-    squint: bool = True,
-) -> Parts:
-    r"""Responses of links on equally spaced frequencies, by matrix products.
-
-    Phases are geometric along the frequencies, too. With blocks of them, $f = f_b \pm f_o$, each
-    path and antenna has a factor for the centre of each block and one for the offset from it,
-    $$e^{-j 2\pi f \tau} = e^{-j 2\pi f_b \tau} e^{\mp j 2\pi f_o \tau},$$
-    and the sum over paths is a product of two small matrices. Offsets are symmetric: the real
-    products with their cosines and sines serve both signs, so that an element of the response
-    costs two multiply-adds per path instead of four. Sines are evaluated for an eighth of the
-    elements, or fewer.
-
-    Args:
-        gains: $\alpha$, shape (links, paths).
-        lags: $\Delta\sin\theta/c$ [s].
-        delays: $\tau = d/c + \epsilon$ [s].
-        grid: Frequencies.
-        carrier: $f_c$ [Hz].
-        num_antennas: $M$.
-        squint: Whether the phases between antennas follow the frequency; without, they are those
-            at the carrier.
-
-    Returns:
-        Shape (links, antennas, count).
-    """
-    cos, sin = _sums_over_paths(gains, lags, delays, grid, carrier, num_antennas, squint)
-
-    def in_order(below: Array, above: Array) -> Array:
-        both = jnp.concatenate([below[..., ::-1], above], axis=-1)
-        return both.reshape(*both.shape[:2], -1)[..., : grid.count]
-
-    return Parts(
-        in_order(cos.real - sin.imag, cos.real + sin.imag),
-        in_order(cos.imag + sin.real, cos.imag - sin.real),
-    )
-
-
-def response_as_computed(
-    gains: Parts,
-    lags: Float[Array, "links paths"],
-    delays: Float[Array, "links paths"],
-    grid: Grid,
-    carrier: Float[Array, ""],
-    num_antennas: int,
-) -> Parts:
-    """`grid_response` with its frequencies where they fall: arguments, and how, see there.
-
-    Turning lower halves of blocks, or making the blocks one axis, takes as long on CPUs as the
-    product. Sums over antennas can be put in order when they are complete, by `grid.places`.
-
-    Returns:
-        Shape (links, antennas, blocks, 2, half). Below the centre of a block, the first index,
-        frequencies descend.
-    """
-    sums = _sums_over_paths(gains, lags, delays, grid, carrier, num_antennas, True)
-    cos, sin = (each[:, :, :, None] for each in sums)
-    # Signs as numbers, and no frequency moved from its place: so XLA's loops are vectorized.
-    sign = jnp.asarray([-1.0, 1.0], lags.dtype).reshape(1, 1, 1, 2, 1)
-    return Parts(cos.real + sign * sin.imag, cos.imag - sign * sin.real)
-
-
-def _sums_over_paths(
-    gains: Parts,
-    lags: Float[Array, "links paths"],
-    delays: Float[Array, "links paths"],
-    grid: Grid,
-    carrier: Float[Array, ""],
-    num_antennas: int,
-    squint: bool,
-) -> tuple[Parts, Parts]:
-    """Factors of all centres times cosines, and sines, of all offsets, as `(..., blocks, half)`."""
-    blocks, half = grid.blocks
-    real = lags.dtype
-    antenna = jnp.arange(num_antennas, dtype=real)
-    always = carrier != -jnp.inf  # also where it is not a number; the same for a batch of drops
-    kept = [computed_once(a, always) for a in _padded(gains.real, gains.imag, lags, delays)]
-    alpha, lags, delays = Parts(*kept[:2]), kept[2], kept[3]
-    carrier = computed_once(carrier, always)
-    across = antenna[None, :, None] * lags[:, None, :]  # links, antennas, paths
-    delays = delays[:, None, :] + across if squint else delays[:, None, :]
-    centre = grid.first + grid.step * (half * (2 * jnp.arange(blocks, dtype=real) + 1) - 0.5)
-    offset = grid.step * (jnp.arange(half, dtype=real) + 0.5)
-    turns = (carrier * across)[:, :, None] + centre[None, None, :, None] * delays[:, :, None]
-    of_blocks = delay_parts(turns) * alpha[:, None, None]
-    left = jnp.stack([of_blocks.real, of_blocks.imag], axis=2)
-    turns = delays[..., None] * offset[None, None, None, :]
-    right = jnp.stack(cos_sin(turns), axis=3)
-    # Without squint all antennas share the factors of the offsets.
-    right = jnp.broadcast_to(right, (*left.shape[:2], *right.shape[2:]))
-    products = jnp.einsum("lmpbn,lmnqo->lmpbqo", left, right, precision="highest")
-    cos, sin = (Parts(products[:, :, 0, :, q], products[:, :, 1, :, q]) for q in (0, 1))
-    return cos, sin
-
-
-def _padded(*arrays: Float[Array, "links paths"]) -> list[Array]:
-    """Paths of gain zero added up to a multiple of 8, for whose loops XLA on CPUs has vectors."""
-    missing = -arrays[0].shape[1] % 8
-    return [jnp.pad(a, ((0, 0), (0, missing))) for a in arrays]
 
 
 @checked(num_taps=at_least_one)
@@ -364,9 +214,3 @@ def _paths(
     real = gains.real.dtype
     angles, distances = jnp.asarray(angles, real), jnp.asarray(distances, real)
     return gains, jnp.sin(angles), distances, jnp.asarray(excess_delays, real)
-
-
-def delay_parts(turns: Float[Array, "..."]) -> Parts:
-    """`antennas.delay` in parts."""
-    cosine, sine = cos_sin(turns)
-    return Parts(cosine, -sine)

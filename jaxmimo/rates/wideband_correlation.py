@@ -40,6 +40,7 @@ from jaxmimo.core.rules import (
     semidefinite,
 )
 from jaxmimo.core.sinc import sinc
+from jaxmimo.core.turns import turns_of_product
 
 AngleCorrelation = Callable[
     [
@@ -146,8 +147,8 @@ def macro_steering(
 ) -> Complex[Array, "*frequencies aps"]:
     r"""Macro-steering vector $d(f)$, the phases that the APs' distances add off the carrier.
 
-    Over a wide band $f d_l / c$ is hundreds of turns: single precision leaves errors of $10^{-4}$
-    rad. Distances beyond that of the nearest AP serve as well; they turn the whole channel.
+    Distances beyond that of the nearest AP serve as well; what they have in common turns the whole
+    channel.
 
     Args:
         frequency: $f$ from the carrier [Hz], of any shape.
@@ -158,7 +159,8 @@ def macro_steering(
     """
     frequency = jnp.asarray(frequency, jnp.result_type(float))
     delays = jnp.asarray(distances, frequency.dtype) / SPEED_OF_LIGHT
-    return delay(frequency[..., None] * delays.reshape((1,) * frequency.ndim + delays.shape))
+    delays = delays.reshape((1,) * frequency.ndim + delays.shape)
+    return delay(turns_of_product(frequency[..., None], delays))
 
 
 @checked(

@@ -72,13 +72,18 @@ class CyclicPrefix(wideband.NetworkParameters):
         192,
         256,
     )
-    """Prefixes C for the SE, increasing, at most P [samples]."""
+    """Prefixes C for the SE, increasing from 0, at most P [samples]."""
     subcarriers: int = 8
     """Subcarriers to evaluate, evenly spaced over the band."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         wideband.check_bandwidths(self.bandwidth_mhz, self.carrier_ghz)
+        require(
+            self.prefix_length[0] == 0 and len(self.prefix_length) > 1,
+            "`prefix_length` must begin with 0 and hold a longer one, but is "
+            f"{' '.join(map(str, self.prefix_length))}. Prefixes are compared with none.",
+        )
         require(
             self.prefix_length[-1] <= self.num_subcarriers,
             f"`prefix_length` must be at most `num_subcarriers` = {self.num_subcarriers}, but is "
@@ -103,7 +108,7 @@ def run(parameters: CyclicPrefix, sampling: Sampling) -> xr.Dataset:
             combiner=tuple(wideband.COMBINERS[name] for name in COMBINERS),
             subcarriers=parameters.subcarriers,
         ),
-        with_advantage,
+        Partial(with_advantage, overhead=parameters.prefix_length[-1] / parameters.num_subcarriers),
         "SE",
         judged=itemgetter("se"),
     )
@@ -120,6 +125,7 @@ def run(parameters: CyclicPrefix, sampling: Sampling) -> xr.Dataset:
         variables[f"{name}_std_error"] = (dims[name], error)
     curves = ("bandwidth_mhz", "combiner")
     dims = {"se": (*curves, "prefix_length"), "advantage": (*curves, "over")}
+    dims["loss_without_prefix"] = curves
     for name in dims:
         variables[name] = (dims[name], se.mean[name])
         variables[f"{name}_std_error"] = (dims[name], se.std_error[name])
@@ -191,11 +197,19 @@ def with_median(means: dict[str, Array], *, levels: Array) -> dict[str, Array]:
     return {**means, "minimum_prefix_median": median.reshape(cdf.shape[:-1])}
 
 
-def with_advantage(se: Array) -> dict[str, Array]:
-    """SE, and how much the best prefix has over none and over the longest, drop by drop."""
+def with_advantage(se: Array, *, overhead: float) -> dict[str, Array]:
+    """SE, and what follows from prefixes that share their draws, with the errors of pairs.
+
+    That is how much the best prefix has over none and over the longest, and the share that is lost
+    without one of what the longest gives, if its overhead is not counted.
+    """
     best = jnp.max(se, axis=-1, keepdims=True)
-    ends = jnp.stack([se[..., 0], se[..., -1]], axis=-1)
-    return {"se": se, "advantage": best - ends}
+    none, longest = se[..., 0], se[..., -1]
+    return {
+        "se": se,
+        "advantage": best - jnp.stack([none, longest], axis=-1),
+        "loss_without_prefix": 1.0 - none / (longest * (1.0 + overhead)),
+    }
 
 
 def plot(dataset: xr.Dataset, ax: Axes | None = None) -> Axes:
@@ -269,19 +283,13 @@ def claims(dataset: xr.Dataset) -> list[Claim]:
 
 
 def _delays_cost(dataset: xr.Dataset) -> Claim:
-    none, longest = dataset.se.isel(prefix_length=0), dataset.se.isel(prefix_length=-1)
-    length, subcarriers = int(longest.prefix_length), int(dataset.num_subcarriers)
-    kept = none / (longest * (1 + length / subcarriers))
-    lost = 1.0 - kept
-    errors = dataset.se_std_error
-    error = kept * np.hypot(
-        errors.isel(prefix_length=0) / none, errors.isel(prefix_length=-1) / longest
-    )
+    loss, error = dataset.loss_without_prefix, dataset.loss_without_prefix_std_error
     return Claim(
         "Delays between APs cause severe interference without a prefix",
-        all_above(dataset, (lost - SEVERE, error)),
-        f"no prefix loses {common.percent(lost)} ({', '.join(dataset.combiner.values)}, bandwidth "
-        f"by bandwidth) of the SE that {length} samples give if their overhead is not counted",
+        all_above(dataset, (loss - SEVERE, error)),
+        f"no prefix loses {common.percent(loss)} ({', '.join(dataset.combiner.values)}, bandwidth "
+        f"by bandwidth) of the SE that {int(dataset.prefix_length[-1])} samples give if their "
+        "overhead is not counted",
     )
 
 

@@ -21,6 +21,8 @@ from jaxmimo.systems.distributed_rician import DistributedRician, se_sample
 
 AXIS_OF_FACTORS = 2
 """Axis of the Rician factors in a sample, after networks and combiners."""
+GAIN = "mmse_gain"
+"""What MMSE has more than ZF, with the error of pairs."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +63,26 @@ def run(parameters: RicianSe, sampling: Sampling) -> xr.Dataset:
             combiner=tuple(combiners.values()),
             realizations=parameters.fading_realizations,
         )
-        return Partial(mean_and_distribution, sample, jnp.asarray(levels))
+        return Partial(_of_drop, sample, levels=jnp.asarray(levels), combiners=tuple(combiners))
 
     estimate = common.simulate_curve(
-        sample_of, len(factors), AXIS_OF_FACTORS, sampling, judged=itemgetter(0)
+        sample_of, len(factors), AXIS_OF_FACTORS, sampling, judged=itemgetter("se")
     )
-    (se, cdf), (se_error, cdf_error) = (
-        map(rician.unfolded, each) for each in (estimate.mean, estimate.std_error)
+    mean, error = (
+        {name: rician.unfolded(part) for name, part in each.items()}
+        for each in (estimate.mean, estimate.std_error)
     )
-    dims = (
-        "propagation_phase",
-        "correlation_model",
-        "num_aps",
-        "combiner",
-        "rician_factor_db",
+    curves, points = ("propagation_phase", "correlation_model", "num_aps"), ("rician_factor_db",)
+    dims: dict[str, tuple[str, ...]] = {"se": (*curves, "combiner", *points)}
+    dims["se_cdf"] = (*dims["se"], "se_level")
+    if GAIN in mean:
+        dims[GAIN] = (*curves, *points)
+        mean[GAIN], error[GAIN] = (each[GAIN].squeeze(3) for each in (mean, error))
+    error["se_cdf"] = errors_of_distribution(
+        mean["se_cdf"], error["se_cdf"], min(estimate.point_realizations)
     )
+    variables = {name: (dims[name], mean[name]) for name in dims}
+    variables |= {f"{name}_std_error": (dims[name], error[name]) for name in dims}
     return rician.make_dataset(
         {
             "combiner": list(combiners),
@@ -86,22 +93,26 @@ def run(parameters: RicianSe, sampling: Sampling) -> xr.Dataset:
             "num_users": parameters.num_users,
         },
         max(estimate.point_realizations),
-        simulated=(dims[-1:], estimate.point_realizations),
-        se=(dims, se),
-        se_std_error=(dims, se_error),
-        se_cdf=((*dims, "se_level"), cdf),
-        se_cdf_std_error=(
-            (*dims, "se_level"),
-            errors_of_distribution(cdf, cdf_error, min(estimate.point_realizations)),
-        ),
+        simulated=(points, estimate.point_realizations),
+        **variables,
     ).assign_attrs(note)
 
 
-def mean_and_distribution(sample: Partial, levels: Array, key: Array) -> tuple[Array, Array]:
-    """Mean over the users of a drop, and the share of them with an SE of at most each level."""
+def _of_drop(
+    sample: Partial, key: Array, *, levels: Array, combiners: tuple[str, ...]
+) -> dict[str, Array]:
+    """Mean over the users of a drop, and the share of them with an SE of at most each level.
+
+    What MMSE has more than ZF is kept besides, since the error of a pair that shares its draws is
+    far below those of its members.
+    """
     se = sample(key)
     levels = levels.reshape(*(1,) * (se.ndim - 1), -1, 1)
-    return se.mean(-1), (se[..., None, :] <= levels).mean(-1)
+    drop = {"se": se.mean(-1), "se_cdf": (se[..., None, :] <= levels).mean(-1)}
+    if "ZF" in combiners:
+        mmse, zf = (drop["se"][:, [combiners.index(name)]] for name in ("MMSE", "ZF"))
+        drop[GAIN] = mmse - zf
+    return drop
 
 
 def se_levels(system: DistributedRician) -> np.ndarray:

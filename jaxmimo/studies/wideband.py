@@ -37,6 +37,7 @@ _ATTRIBUTES = {
     "se": ("SE per user", "bit/s/Hz"),
     "advantage": ("SE of the best prefix over others", "bit/s/Hz"),
     "over": ("Over", "1"),
+    "loss_without_prefix": ("SE lost without a prefix", "1"),
     "se_over_band": ("SE per user", "bit/s/Hz"),
     "price": ("SE lost", "1"),
     "minimum_prefix_median": ("Minimum cyclic prefix, median", "samples"),

@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from jaxmimo.channel.multipath import (
-    Grid,
-    channel_taps,
-    frequency_response,
-    grid_response,
-    response_as_computed,
-    stacked_response,
-)
+from jaxmimo.channel.frequency_grid import Grid, grid_response, response_as_computed
+from jaxmimo.channel.multipath import channel_taps, frequency_response, stacked_response
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
 from jaxmimo.core.small_matrices import Parts
 
@@ -105,13 +99,33 @@ def test_single_precision_keeps_the_phases():
     grid = Grid(jnp.asarray(-2e8), jnp.asarray(4e8 / 256), 256)
     expected = by_definition(*given, grid.frequencies, 64)
     scale = np.sqrt(np.mean(abs(expected) ** 2))
-    # 667 turns of delay over the band, to 24 bits: 4e-5 turns.
+    # Delays of 667 samples are known to 24 digits: 4e-5 turns.
     response = frequency_response(*given, grid.frequencies, CARRIER, SPACING, 64)
     assert response.dtype == np.complex64
     assert np.sqrt(np.mean(abs(response - expected) ** 2)) < 3e-4 * scale
     response = on_grid(*given, grid, 64)
     assert response.dtype == np.complex64
     assert np.sqrt(np.mean(abs(response - expected) ** 2)) < 3e-4 * scale
+
+
+@pytest.mark.parametrize("count", [16, 1024, 4096])
+def test_single_precision_knows_the_phase_of_thousands_of_turns(count):
+    """Ten gigahertz of band and a kilometre of path: 33000 turns, which are what is given."""
+    gains, angles, distances, excess = paths(users=2, aps=2)
+    delays = (distances[..., None] * 2 / SPEED_OF_LIGHT + excess).astype(np.float32)
+    given = (gains, angles, 0 * distances, delays)
+    grid = Grid(jnp.float32(-5e9), jnp.float32(1e10 / count), count)
+    exactly = float(grid.first) + float(grid.step) * np.arange(count)
+    expected = by_definition(*given, exactly, 8)
+    scale = np.sqrt(np.mean(abs(expected) ** 2))
+    assert np.max(abs(on_grid(*given, grid, 8) - expected)) < 1e-4 * scale
+    rounded = np.asarray(exactly, np.float32)
+    expected = by_definition(*given, rounded, 8)
+    response = frequency_response(*given, rounded, CARRIER, SPACING, 8)
+    assert np.max(abs(response - expected)) < 1e-4 * scale
+    stacked = stacked_response(*given, rounded[-1], CARRIER, SPACING, 8)
+    ordered = np.swapaxes(expected[-1], 1, 2).reshape(2, -1)
+    assert np.max(abs(stacked - ordered)) < 1e-4 * scale
 
 
 def test_without_squint_antennas_have_the_phases_of_the_carrier():

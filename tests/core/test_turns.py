@@ -1,11 +1,13 @@
 """Sines and cosines of turns."""
 
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmimo.core.turns import cos_sin, sine
+from jaxmimo.core.turns import Turns, cos_sin, sine, turns_of_product
 
 
 def test_sine_polynomial():
@@ -37,3 +39,25 @@ def test_derivatives_are_those_of_the_functions(x64, turns):
     np.testing.assert_allclose(gradient, expected, atol=1e-12 if x64 else 2e-5)
     curvature = -(rate**2) * np.asarray([np.cos(phase), np.sin(phase)])
     np.testing.assert_allclose(second, curvature, atol=1e-11 if x64 else 2e-4)
+
+
+@pytest.mark.parametrize(("x64", "digits"), [(False, 24), (True, 53)])
+def test_products_of_many_turns_keep_their_fraction(x64, digits):
+    random = np.random.default_rng(0)
+    with jax.enable_x64(x64):
+        a = jnp.asarray(random.uniform(-1e5, 1e5, 1000))
+        b = jnp.asarray(random.uniform(-1.0, 1.0, 1000))
+        found = np.asarray(jax.jit(turns_of_product)(a, b), np.float64)
+        number = jnp.asarray(np.arange(1000) * 16, a.dtype)
+        many = np.asarray(jax.jit(lambda *x: Turns.of_product(*x[:2]).times(x[2]))(a, b, number))
+        rates = jax.grad(turns_of_product, (0, 1))(a[0], b[0])
+    exact = [Fraction(float(x)) * Fraction(float(y)) for x, y in zip(a, b, strict=True)]
+    for values, scales in ((found, np.ones(1000)), (many, np.asarray(number, np.float64))):
+        error = [
+            float(
+                (Fraction(float(v)) - e * Fraction(float(s)) + Fraction(1, 2)) % 1 - Fraction(1, 2)
+            )
+            for v, e, s in zip(values, exact, scales, strict=True)
+        ]
+        assert np.all(np.abs(error) < 2.0 ** (2 - digits) * np.maximum(1.0, scales / 1024))
+    np.testing.assert_allclose(rates, (b[0], a[0]), rtol=1e-6)

@@ -56,9 +56,7 @@ def test_best_prefix_lies_inside(prefixes):
         se = prefixes.se.sel(combiner=combiner).squeeze()
         assert int(se.idxmax("prefix_length")) == 16
     claims = {claim.text: claim.verdict for claim in cyclic_prefix.STUDY.claims(prefixes)}
-    # What a missing prefix costs, and where the best one is, take more draws to be certain of.
-    assert "does not hold" not in claims.values(), claims
-    assert list(claims.values()).count("holds") >= 2, claims
+    assert set(claims.values()) == {"holds"}, claims
 
 
 def test_price_of_ignoring_delays(designs):
@@ -97,6 +95,8 @@ def test_picture_of_one_panel(designs):
     ("parameters", "options", "message"),
     [
         (CyclicPrefix, {"prefix_length": (0, 300)}, "`prefix_length` must be at most"),
+        (CyclicPrefix, {"prefix_length": (8, 16)}, "`prefix_length` must begin with 0 and hold a"),
+        (CyclicPrefix, {"prefix_length": (0,)}, "`prefix_length` must begin with 0 and hold a"),
         (CyclicPrefix, {"prefix_length": (-1, 3)}, "`prefix_length` must be at least 0"),
         (CyclicPrefix, {"num_aps": (4, 4)}, "`num_aps` must increase, but holds 4 twice. Write 4."),
         (CyclicPrefix, {"bandwidth_mhz": (-1.0,)}, "`bandwidth_mhz` must be above 0"),

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmimo.channel.multipath import Grid
+from jaxmimo.channel.frequency_grid import Grid
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.systems.wideband_mmwave import (

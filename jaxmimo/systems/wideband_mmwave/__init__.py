@@ -3,13 +3,8 @@
 Ahn et al., "On the Spatial-Wideband Effects in Millimeter-Wave Cell-Free Massive MIMO".
 """
 
-from jaxmimo.channel.multipath import (
-    Grid,
-    channel_taps,
-    frequency_response,
-    grid_response,
-    stacked_response,
-)
+from jaxmimo.channel.frequency_grid import Grid, grid_response
+from jaxmimo.channel.multipath import channel_taps, frequency_response, stacked_response
 from jaxmimo.channel.umi_street_canyon import always_los, never_los, umi_los
 from jaxmimo.rates.beam_squint import (
     beam_squint_gain,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from jaxmimo.channel.multipath import Grid
+from jaxmimo.channel.frequency_grid import Grid
 from jaxmimo.core.contracts import checked
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.systems.wideband_mmwave.drop import Links

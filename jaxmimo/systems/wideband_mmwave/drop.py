@@ -13,8 +13,8 @@ from jaxtyping import Float, Key
 
 from jaxmimo.channel.antennas import delay
 from jaxmimo.channel.clusters import draw_paths
+from jaxmimo.channel.frequency_grid import Grid, grid_response, response_as_computed
 from jaxmimo.channel.geometry import azimuth, distance_3d, uniform_positions
-from jaxmimo.channel.multipath import Grid, grid_response, response_as_computed
 from jaxmimo.channel.pathloss import SPEED_OF_LIGHT, umi_street_canyon, wavelength
 from jaxmimo.channel.umi_street_canyon import draw_large_scale
 from jaxmimo.core.checks import checked_key, require_kind

@@ -16,7 +16,8 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Complex, Float, Key
 
-from jaxmimo.channel.multipath import Grid, delay_parts
+from jaxmimo.channel.antennas import delay_parts
+from jaxmimo.channel.frequency_grid import Grid
 from jaxmimo.core.checks import functions, integers, positive_integer, require, require_kind
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.rates.sinr import spectral_efficiency
@@ -165,13 +166,18 @@ def _combined_paths(
     links: Links, grid: Grid, v: Complex[Array, "subcarriers aps antennas users"]
 ) -> Complex[Array, "outputs users subcarriers aps_paths"]:
     """Amplitude of every path of every user at the output of each combiner."""
-    frequency = grid.frequencies[None, None, None, :]
-    antenna = jnp.arange(links.num_antennas, dtype=frequency.dtype)[None, None, :, None]
+    frequency = grid.frequencies
+    index = jnp.arange(grid.count, dtype=frequency.dtype)
+    antenna = jnp.arange(links.num_antennas, dtype=frequency.dtype)[:, None]
 
     def of_ap(ap: tuple[Links, Array]) -> Array:
         link, v = ap
-        lags, delays = (a[:, :, None, None] for a in (link.lags, link.delays))
-        turns = (link.carrier + frequency) * antenna * lags + frequency * delays
+        across = (
+            (link.carrier + frequency)[None, None, None]
+            * antenna[None, None]
+            * link.lags[:, :, None, None]
+        )
+        turns = across + grid.turns(index, link.delays)[:, :, None]
         waves = delay_parts(turns) * link.gains[:, :, None, None]
         return jnp.einsum("smk,inms->kisn", v.conj(), waves.merged(), precision="highest")
 

@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Key
 
-from jaxmimo.channel.multipath import Grid
+from jaxmimo.channel.frequency_grid import Grid
 from jaxmimo.core.checks import (
     functions,
     integers,

@@ -9,8 +9,9 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from jaxmimo.channel.frequency_grid import Grid
 from jaxmimo.channel.geometry import ap_grid, common_origin
-from jaxmimo.channel.multipath import Grid, check_band
+from jaxmimo.channel.multipath import check_band
 from jaxmimo.channel.pathloss import (
     ENVIRONMENT_HEIGHT,
     LEAST_CANYON_CARRIER,
