@@ -80,7 +80,7 @@ class CyclicPrefix(wideband.NetworkParameters):
         super().__post_init__()
         wideband.check_bandwidths(self.bandwidth_mhz, self.carrier_ghz)
         require(
-            self.prefix_length[0] == 0 and len(self.prefix_length) > 1,
+            self.prefix_length[0] == 0 < self.prefix_length[-1],
             "`prefix_length` must begin with 0 and hold a longer one, but is "
             f"{' '.join(map(str, self.prefix_length))}. Prefixes are compared with none.",
         )
@@ -124,8 +124,11 @@ def run(parameters: CyclicPrefix, sampling: Sampling) -> xr.Dataset:
             error = errors_of_distribution(minimum.mean[name], error, minimum.realizations)
         variables[f"{name}_std_error"] = (dims[name], error)
     curves = ("bandwidth_mhz", "combiner")
-    dims = {"se": (*curves, "prefix_length"), "advantage": (*curves, "over")}
-    dims["loss_without_prefix"] = curves
+    dims = {
+        "se": (*curves, "prefix_length"),
+        "advantage": (*curves, "over"),
+        "loss_without_prefix": curves,
+    }
     for name in dims:
         variables[name] = (dims[name], se.mean[name])
         variables[f"{name}_std_error"] = (dims[name], se.std_error[name])
