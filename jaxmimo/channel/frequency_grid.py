@@ -6,6 +6,7 @@ The model is that of `multipath.frequency_response`.
 import math
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -56,14 +57,13 @@ class Grid(eqx.Module):
             index: 0 for the lowest frequency; multiples of 1/2.
             delays: $\tau$ [s].
         """
-        return turns_of_product(self.first, delays)[..., None] + self.turns_of_steps(index, delays)
+        of_first, of_half_step = self.turns_of_delays(delays[..., None])
+        index = index.reshape((1,) * delays.ndim + index.shape)
+        return of_first + of_half_step.times(2.0 * index)
 
-    def turns_of_steps(
-        self, number: Float[Array, " places"], delays: Float[Array, "*links"]
-    ) -> Float[Array, "*links places"]:
-        """`turns` of a number of steps instead of a frequency."""
-        number = number.reshape((1,) * delays.ndim + number.shape)
-        return Turns.of_product(0.5 * self.step, delays[..., None]).times(2.0 * number)
+    def turns_of_delays(self, delays: Float[Array, "*links"]) -> tuple[Array, Turns]:
+        """What `turns` is made of: those at the lowest frequency, and those of half a step."""
+        return turns_of_product(self.first, delays), Turns.of_product(0.5 * self.step, delays)
 
     @property
     def blocks(self) -> tuple[int, int]:
@@ -170,14 +170,17 @@ def _sums_over_paths(
     centre = half * (2 * jnp.arange(blocks, dtype=real) + 1) - 0.5
     offset = jnp.arange(half, dtype=real) + 0.5
     # Whole turns drop out once per path; what antennas add is a turn of the band at most.
-    turns = (carrier * across)[:, :, None] + jnp.swapaxes(grid.turns(centre, delays), -2, -1)[
-        :, None
-    ]
+    parts = grid.turns_of_delays(delays)
+    of_first, of_half_step = jax.tree.map(lambda a: computed_once(a, always)[:, None], parts)
+    of_centres = of_first + of_half_step.times(2.0 * centre[None, :, None])
+    of_offsets = jnp.swapaxes(of_half_step.times(2.0 * offset[None, :, None]), 1, 2)
+    of_centres, of_offsets = (computed_once(a, always) for a in (of_centres, of_offsets))
+    turns = (carrier * across)[:, :, None] + of_centres[:, None]
     if squint:
         turns += (grid.first + grid.step * centre)[None, None, :, None] * across[:, :, None]
     of_blocks = delay_parts(turns) * alpha[:, None, None]
     left = jnp.stack([of_blocks.real, of_blocks.imag], axis=2)
-    turns = grid.turns_of_steps(offset, delays)[:, None]
+    turns = of_offsets[:, None]
     if squint:
         turns = turns + across[..., None] * (grid.step * offset)[None, None, None]
     right = jnp.stack(cos_sin(turns), axis=3)

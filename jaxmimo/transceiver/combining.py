@@ -43,8 +43,7 @@ GramForm = Callable[[Parts, Parts, ArrayLike], tuple[Parts, Array, Array | None]
 
 `gram` is $\\hat H^H \\hat H$ and `error` is $\\hat H^H (\\hat H - H)$, both (users, users, *batch);
 `gains` is $V^H H$, `norms` holds the squared norms of the combiners, (users, *batch), and `lost`,
-(*batch,), says where rounding has changed the SINR by some tenths of a per cent or more; None is
-nowhere.
+(*batch,), says where rounding has changed the SINR by about a per cent or more; None is nowhere.
 """
 
 
@@ -199,9 +198,10 @@ def _mmse_gains(gram: Parts, error: Parts, added: ArrayLike) -> tuple[Parts, Arr
 
 
 def _are_lost(gram: Parts, inverse_gram: Parts) -> Array:
-    # The SINR errs by about this, in one of a hundred realizations by up to 17 times as much. What
-    # is not a number has no digits either.
-    return ~(rounding_errors(gram, inverse_gram) < 2e-3)
+    # The SINR errs by about this, in one of a hundred realizations by up to 17 times as much. Below
+    # the limit, which few realizations exceed, that is 0.01 bit/s/Hz, and of either sign. What is
+    # not a number has no digits either.
+    return ~(rounding_errors(gram, inverse_gram) < 1e-2)
 
 
 IN_GRAM_FORM: dict[Combiner, GramForm] = {

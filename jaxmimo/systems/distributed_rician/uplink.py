@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Complex, Float, PyTree
 
+from jaxmimo.core.batching import replaced_where
 from jaxmimo.core.small_matrices import Parts, adjoint_product, gram_matrix
 from jaxmimo.rates.combined import sinr_of_products, with_lost_digits
 from jaxmimo.rates.sinr import uplink_sinr
@@ -99,8 +100,14 @@ def _by_gram_matrices(
             lambda: (estimates(draws, *amplitudes)[0], draws.channel(*amplitudes)),
         )
 
-    by_factor = (factors, jnp.moveaxis(sinr, 2, 0), lost.reshape(-1, batch))
-    return jnp.moveaxis(lax.map(of_factor, by_factor), 0, 1)
+    lost = lost.reshape(-1, batch)
+    sinr = jnp.moveaxis(sinr, 2, 1)
+
+    def factor_by_factor() -> Array:
+        by_factor = (factors, jnp.moveaxis(sinr, 1, 0), lost)
+        return jnp.moveaxis(lax.map(of_factor, by_factor), 0, 1)
+
+    return replaced_where(lost[:, None], factor_by_factor, sinr)
 
 
 def _gathered(products: GramProducts, draws: Draws) -> tuple[Parts, Parts]:
