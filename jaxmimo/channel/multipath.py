@@ -33,17 +33,18 @@ from jaxmimo.core.rules import (
 from jaxmimo.core.small_matrices import Parts
 from jaxmimo.core.turns import turns_of_product
 
+_ARRAYS_AND_PATHS = {
+    "num_antennas": at_least_one,
+    "gains": complex_numbers.shaped("users aps paths"),
+    "angles": path_angle.shaped("users aps paths"),
+    "distances": nonnegative.shaped("users aps"),
+    "excess_delays": finite.shaped("users aps paths"),
+    "carrier": radio_carrier.shaped(""),
+    "spacing_m": positive.shaped(""),
+}
 
-@checked(
-    num_antennas=at_least_one,
-    gains=complex_numbers.shaped("users aps paths"),
-    angles=path_angle.shaped("users aps paths"),
-    distances=nonnegative.shaped("users aps"),
-    excess_delays=finite.shaped("users aps paths"),
-    frequencies=finite.shaped("subcarriers"),
-    carrier=radio_carrier.shaped(""),
-    spacing_m=positive.shaped(""),
-)
+
+@checked(**_ARRAYS_AND_PATHS, frequencies=finite.shaped("subcarriers"))
 def frequency_response(
     gains: ArrayLike,
     angles: ArrayLike,
@@ -95,16 +96,7 @@ def frequency_response(
     return jnp.moveaxis(antennas.merged(), 0, -1)
 
 
-@checked(
-    num_antennas=at_least_one,
-    gains=complex_numbers.shaped("users aps paths"),
-    angles=path_angle.shaped("users aps paths"),
-    distances=nonnegative.shaped("users aps"),
-    excess_delays=finite.shaped("users aps paths"),
-    frequency=finite.shaped(""),
-    carrier=radio_carrier.shaped(""),
-    spacing_m=positive.shaped(""),
-)
+@checked(**_ARRAYS_AND_PATHS, frequency=finite.shaped(""))
 def stacked_response(
     gains: ArrayLike,
     angles: ArrayLike,
