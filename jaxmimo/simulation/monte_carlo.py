@@ -141,10 +141,8 @@ def monte_carlo(
         KeyboardInterrupt: On Ctrl-C, when the chunk at work and the checkpoint are done.
     """
     realizations, batch_size = checked_arguments(realizations, batch_size, target_error)
-    function("statistic", statistic, "`jnp.sqrt`, or leave it out for the mean itself")
-    function("judged", judged, "a function of the estimate, or leave it out for all of it")
-    if progress is not None:
-        function("progress", progress, "a function of realizations and estimate")
+    devices = checked_devices(devices)
+    check_functions(statistic, judged, progress)
     model = Model(sample, key)
     traced = partial(_traced_run, model, realizations, statistic, batch_size)
     if model.is_traced or is_traced(statistic, on_device(np.zeros(()))):
@@ -209,6 +207,29 @@ def checked_arguments(
     return realizations, batch_size
 
 
+def checked_devices(devices: object) -> list[Any]:
+    """Devices as a list, all where None is given, or a complaint."""
+    if devices is None:
+        return jax.devices()
+    several = list(devices) if isinstance(devices, Sequence) else [devices]
+    require(
+        isinstance(devices, Sequence)
+        and 0 < len(set(map(id, several))) == len(several)
+        and all(isinstance(device, jax.Device) for device in several),
+        f"`devices` must be a list of different devices of JAX, but is {described(devices)}. Use "
+        "`jax.devices()` or a part of it.",
+    )
+    return several
+
+
+def check_functions(statistic: object, judged: object, progress: object) -> None:
+    """Refuse what is no function."""
+    function("statistic", statistic, "`jnp.sqrt`, or leave it out for the mean itself")
+    function("judged", judged, "a function of the estimate, or leave it out for all of it")
+    if progress is not None:
+        function("progress", progress, "a function of realizations and estimate")
+
+
 def _traced_run(
     model: Model,
     realizations: int,
@@ -236,7 +257,7 @@ class Run:
         met: Whether an estimate is precise enough; None to draw all realizations.
         progress: Told the realizations so far and the estimate.
         batch_size: Realizations side by side, None for a default.
-        devices: Devices, None for all.
+        devices: Devices that share it.
     """
 
     realizations: int
@@ -244,7 +265,7 @@ class Run:
     met: Callable[[Estimate], bool] | None
     progress: Callable[[int, Estimate], None] | None
     batch_size: int | None
-    devices: Sequence[Any] | None
+    devices: Sequence[Any]
     _jackknives: dict[Any, Callable[..., Any]] = field(default_factory=dict)
 
     def of(self, model: Model, part: Part | None, known: Tally | None = None) -> Tally:

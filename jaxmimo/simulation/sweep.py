@@ -21,7 +21,9 @@ from jaxmimo.simulation.monte_carlo import (
     Estimate,
     Run,
     check_finite,
+    check_functions,
     checked_arguments,
+    checked_devices,
     identity,
     monte_carlo,
     relative_errors,
@@ -93,6 +95,7 @@ def sweep(
         f"these have the lengths {sorted(size[0] if size else 0 for size in sizes)}. Stack what "
         "differs between the points.",
     )
+    check_functions(statistic, judged, progress)
     ((count,),) = sizes
     points = jax.tree.map(jnp.asarray, points)
 
@@ -164,6 +167,7 @@ def simulate_points(
         )
         return Curve(whole.mean, whole.std_error, realizations, (realizations,) * count)
     realizations, batch_size = checked_arguments(realizations, batch_size, target_error)
+    devices = checked_devices(devices)
     if checkpoint is not None and not isinstance(checkpoint, Part):
         checkpoint = open_checkpoint(checkpoint).next_part()
 

@@ -1,4 +1,3 @@
-import inspect
 from functools import partial
 
 import jax
@@ -9,7 +8,6 @@ import pytest
 from jaxmimo.core.randomness import complex_normal
 from jaxmimo.simulation import tally
 from jaxmimo.simulation.monte_carlo import Estimate, identity, monte_carlo
-from jaxmimo.simulation.sweep import simulate_points
 from jaxmimo.studies import iqi
 from jaxmimo.systems.cell_free_iqi import se_model
 
@@ -428,50 +426,6 @@ def test_sums_that_overflow_raise():
 def test_statistic_that_is_not_finite_raises():
     with pytest.raises(FloatingPointError, match="the simulated mean is not finite"):
         monte_carlo(power, KEY, 100, statistic=lambda mean: jnp.log2(-mean))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "name"),
-    [
-        *(
-            ({"realizations": n}, "realizations")
-            for n in (0, 1, -5, 2**31, True, 100.0, "100", None)
-        ),
-        *(({"batch_size": size}, "batch_size") for size in (0, -1, 2.0, True)),
-        *(({"target_error": target}, "target_error") for target in (0, 1, 1.5, -0.1, np.nan)),
-    ],
-)
-def test_bad_arguments_are_refused_in_one_line(arguments, name):
-    run = inspect.unwrap(monte_carlo)  # past the type checks that only the tests install
-    with pytest.raises(ValueError, match=f"^`{name}` must ") as error:
-        run(power, KEY, **{"realizations": 100, **arguments})
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("key", "remedy"),
-    [
-        (0, "jax.random.key"),
-        (None, "jax.random.key"),
-        (np.random.default_rng(0), "jax.random.key"),
-        (jax.random.key_data(KEY), "jax.random.key"),
-        (jax.random.split(KEY, 3), "jax.vmap"),
-        (jax.random.key(0, impl="rbg"), "threefry2x32"),
-    ],
-)
-@pytest.mark.parametrize("engine", [(monte_carlo, power), (simulate_points, lambda _: power, 2)])
-def test_keys_of_another_kind_are_refused_in_one_line(engine, key, remedy):
-    run, *what = engine  # `sweep` hands its key to `simulate_points`
-    with pytest.raises(ValueError, match=f"^`key` must be a .*{remedy}") as error:
-        inspect.unwrap(run)(*what, key=key, realizations=100, target_error=0.1)
-    assert "\n" not in str(error.value)
-
-
-def test_integers_of_numpy_are_taken():
-    run = inspect.unwrap(monte_carlo)
-    estimate = run(power, KEY, np.int64(100), batch_size=np.int32(16))
-    assert type(estimate.realizations) is int
-    np.testing.assert_allclose(estimate.mean, monte_carlo(power, KEY, 100).mean, rtol=1e-5)
 
 
 def test_models_with_lapack_calls_finish():
