@@ -104,6 +104,7 @@ def test_the_same_command_runs_again_and_a_shorter_one_does_not(capsys):
     for realizations in (300, 300, 320):
         assert run("--realizations", realizations) == 0
     assert f"`{RESULT}` holds 320 realizations" in refused(capsys, "--realizations", 300)
+    assert "it has `--seed` = 0, this one has 5" in refused(capsys, "--seed", 5)
 
 
 def test_an_unfinished_run_is_thrown_away_by_force_only(capsys, monkeypatch):
@@ -123,7 +124,7 @@ def test_what_goes_on_overwrites_other_work_by_force_only(capsys, monkeypatch):
     with monkeypatch.context() as patch:
         press_ctrl_c_at(640, 1, patch)
         assert run("--force") == 130
-    assert "it has `seed` = 1, this one has 0" in refused(capsys, "--resume")
+    assert "it has `--seed` = 1, this one has 0" in refused(capsys, "--resume")
     assert run("--resume", "--force") == 0
     assert open_result(RESULT).attrs["seed"] == 0
 

@@ -152,10 +152,10 @@ def test_an_unfinished_run_is_not_thrown_away(folder, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["--scale", "2"], "it has `scale` = 1.0, this one has 2.0"),
-        (["--seed", "1"], "it has `seed` = 0, this one has 1"),
-        (["--precision", "double"], "it has `precision` = single, this one has double"),
-        (["--realizations", "300"], "`realizations` = 300 must not be less than the 640"),
+        (["--scale", "2"], "it has `--scale` = 1.0, this one has 2.0"),
+        (["--seed", "1"], "it has `--seed` = 0, this one has 1"),
+        (["--precision", "double"], "it has `--precision` = single, this one has double"),
+        (["--realizations", "300"], "`--realizations` = 300 must not be less than the 640"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(flags, text, folder, capsys, monkeypatch):

@@ -133,15 +133,16 @@ def _run_alone(
 ) -> None:
     """Simulate and write, where no other process does."""
     about = {**asdict(flags.study), "seed": flags.run.seed, "precision": flags.run.precision}
-    checkpoint = resume.prepare(
-        unfinished,
-        result,
-        about,
-        realizations=flags.run.realizations,
-        target_error=flags.run.target_error,
-        resume=flags.run.resume,
-        force=flags.run.force,
-    )
+    with _named_as_flags(study):
+        checkpoint = resume.prepare(
+            unfinished,
+            result,
+            about,
+            realizations=flags.run.realizations,
+            target_error=flags.run.target_error,
+            resume=flags.run.resume,
+            force=flags.run.force,
+        )
     is_first = jax.process_index() == 0
     console = make_console(quiet=not is_first)
     trace = result.with_suffix(".profile")
@@ -179,7 +180,8 @@ def _named_as_flags(study: Study) -> Iterator[None]:
         yield
     except (ValueError, FloatingPointError) as error:
         kind = ValueError if isinstance(error, ValueError) else FloatingPointError
-        named = with_flags(str(error), list(study.parameters.__dataclass_fields__))
+        own = study.parameters.__dataclass_fields__
+        named = with_flags(str(error), [*own, "realizations", "seed", "precision"])
         raise kind(named) from error
 
 
