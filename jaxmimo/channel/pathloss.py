@@ -26,8 +26,7 @@ _NEAREST = 10.0
 radio_carrier = Rule(least=1e6, unit="Hz", remedy="Give hertz, such as 3.5e9 for 3.5 GHz.")
 """A carrier frequency [Hz]; below a megahertz it is one in another unit."""
 street_height = Rule(
-    least=ENVIRONMENT_HEIGHT,
-    strict=True,
+    above=ENVIRONMENT_HEIGHT,
     unit="m",
     remedy="The street canyon's breakpoint distance takes heights above its environment.",
 )

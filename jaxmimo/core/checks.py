@@ -101,14 +101,8 @@ def real_array(
         return array.astype(dtype)
     with np.errstate(over="ignore"):
         array = array.astype(dtype)
-    unusable = np.isnan(array) if allow_infinity else ~np.isfinite(array)
-    what, found = ("a number", "NaN") if allow_infinity else ("finite", "NaN or infinity")
-    require(
-        not unusable.any(),
-        f"`{name}` must be {what}, but holds {found} in {dtype}. Check the data it comes from.",
-    )
-    if array.size:
-        _check_limits(name, array, minimum, above, maximum, remedy)
+    check_finite(name, array, allow_infinity=allow_infinity)
+    check_limits(name, array, least=minimum, above=above, most=maximum, remedy=remedy)
     return on_device(array)
 
 
@@ -289,25 +283,45 @@ def plain_array(name: str, value: object) -> np.ndarray:
     return array
 
 
-def _check_limits(
+def check_finite(name: str, array: np.ndarray, *, allow_infinity: bool = False) -> None:
+    """Refuse what is not a number, and infinity unless it is allowed."""
+    unusable = np.isnan(array) if allow_infinity else ~np.isfinite(array)
+    what, found = ("a number", "NaN") if allow_infinity else ("finite", "NaN or infinity")
+    require(
+        not unusable.any(),
+        f"`{name}` must be {what}, but holds {found} in {array.dtype}. Check the data it comes "
+        "from.",
+    )
+
+
+def check_limits(
     name: str,
     array: np.ndarray,
-    minimum: float | None,
-    above: float | None,
-    maximum: float | None,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    unit: str = "",
     remedy: str,
 ) -> None:
-    least, most = array.min(), array.max()
-    # In the array's precision, lest pi in single precision be more than pi.
+    """Refuse values beyond limits, which count in the precision of the array.
+
+    Pi in single precision is more than pi.
+    """
+    if not array.size:
+        return
+    smallest, largest = array.min(), array.max()
     limits = (
-        ("at least", minimum, "smallest", least, np.greater_equal),
-        ("above", above, "smallest", least, np.greater),
-        ("at most", maximum, "largest", most, np.less_equal),
+        ("at least", least, "smallest", smallest, np.greater_equal),
+        ("above", above, "smallest", smallest, np.greater),
+        ("at most", most, "largest", largest, np.less_equal),
     )
     for rule, limit, which, found, holds in limits:
         if limit is not None and not holds(found, array.dtype.type(limit)):
+            got = f"its {which} value is" if array.dtype.kind == "f" else "got"
             raise ValueError(
-                f"`{name}` must be {rule} {limit:g}, but its {which} value is {found:g}. {remedy}"
+                f"`{name}` must be {rule} {limit:g}{unit and f' {unit}'}, but {got} {found:g}. "
+                f"{remedy}"
             )
 
 

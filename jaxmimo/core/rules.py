@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmimo.core.checks import plain_array
+from jaxmimo.core.checks import check_finite, check_limits, plain_array
 from jaxmimo.core.covariances import check_semidefinite
 
 _KINDS = {"f": "real", "c": "complex", "i": "integers", "b": "boolean", "any": "numbers"}
@@ -21,9 +21,9 @@ class Rule:
     Attributes:
         kind: `f` for real numbers, `c` for complex ones, `i` for integers, `b` for booleans; None
             takes that of the annotation, or else real ones.
-        least: Smallest value.
+        least: Smallest value; None if there is none.
+        above: Value that is just too small.
         most: Largest value.
-        strict: Whether the smallest value itself is refused, too.
         infinite: Whether infinity will do.
         semidefinite: Whether the matrices of the last two axes must be covariances.
         unit: Unit of the values, where giving another is a common mistake.
@@ -35,9 +35,9 @@ class Rule:
     """
 
     kind: str | None = None
-    least: float = -math.inf
-    most: float = math.inf
-    strict: bool = False
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
     infinite: bool = False
     semidefinite: bool = False
     unit: str = ""
@@ -61,7 +61,9 @@ class Rule:
         """Whether a value is a plain number that surely follows the rule, told without arrays."""
         if type(value) not in (int, float) or (self.kind or "f") != "f" or self.semidefinite:
             return False
-        return self.least < value <= self.most and -1e37 < value < 1e37
+        floor = self.least if self.above is None else self.above
+        above = floor is None or floor < value
+        return above and (self.most is None or value <= self.most) and -1e37 < value < 1e37
 
     def known(self, name: str, value: Any) -> np.ndarray:
         """Values in JAX's default precision, refused unless they follow the rule."""
@@ -76,45 +78,26 @@ class Rule:
         with np.errstate(over="ignore"):
             array = array.astype(default_dtype(kind))
         if kind in "fc":
-            self._check_finite(name, array)
+            check_finite(name, array, allow_infinity=self.infinite)
         if kind in "fi":
-            self._check_range(name, array)
+            check_limits(
+                name,
+                array,
+                least=self.least,
+                above=self.above,
+                most=self.most,
+                unit=self.unit,
+                remedy=self.remedy,
+            )
         if self.semidefinite:
             check_semidefinite(name, array)
         return array
-
-    def _check_finite(self, name: str, array: np.ndarray) -> None:
-        unusable = np.isnan(array) if self.infinite else ~np.isfinite(array)
-        if unusable.any():
-            what, found = ("a number", "NaN") if self.infinite else ("finite", "NaN or infinity")
-            raise ValueError(
-                f"`{name}` must be {what}, but holds {found} in {array.dtype}. Check the data it "
-                "comes from."
-            )
-
-    def _check_range(self, name: str, array: np.ndarray) -> None:
-        if not array.size:
-            return
-        smallest, largest = array.min(), array.max()
-        unit = f" {self.unit}" if self.unit else ""
-        found = "got" if self.kind == "i" else "its smallest value is"
-        if smallest < self.least or (self.strict and smallest == self.least):
-            limit = "above" if self.strict else "at least"
-            raise ValueError(
-                f"`{name}` must be {limit} {self.least:g}{unit}, but {found} {smallest:g}. "
-                f"{self.remedy}"
-            )
-        if largest > self.most:
-            raise ValueError(
-                f"`{name}` must be at most {self.most:g}{unit}, but its largest value is "
-                f"{largest:g}. {self.remedy}"
-            )
 
 
 finite = Rule()
 complex_numbers = Rule(kind="c")
 nonnegative = Rule(least=0.0, remedy="Give linear values, not decibels.")
-positive = Rule(least=0.0, strict=True, remedy="Give linear values in SI units.")
+positive = Rule(above=0.0, remedy="Give linear values in SI units.")
 extended = replace(nonnegative, infinite=True)
 at_least_one = Rule(kind="i", least=1.0, remedy="Give one or more.")
 index = Rule(kind="i", least=0.0, shape="", remedy="Count from zero.")
