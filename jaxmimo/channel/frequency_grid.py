@@ -62,7 +62,7 @@ class Grid(eqx.Module):
         return of_first + of_half_step.times(2.0 * index)
 
     def turns_of_delays(self, delays: Float[Array, "*links"]) -> tuple[Array, Turns]:
-        """What `turns` is made of: those at the lowest frequency, and those of half a step."""
+        """The parts of `turns`: of the lowest frequency, and of half a step from there."""
         return turns_of_product(self.first, delays), Turns.of_product(0.5 * self.step, delays)
 
     @property

@@ -37,7 +37,7 @@ from jaxmimo.studies.study import Progress, Sampling, Study
 
 @dataclass(frozen=True)
 class RunFlags:
-    """How to simulate, and where to write; the same for all studies."""
+    """The flags that all studies share: how to simulate, and where to write."""
 
     realizations: int
     """Channel realizations per point, or drops of users where a study drops them; the most of
@@ -96,7 +96,7 @@ def run(name: str, args: Sequence[str]) -> None:
 
 
 def tune(name: str, args: Sequence[str]) -> None:
-    """As `run`, for a study that tunes."""
+    """Run the study `name`, which must be one that tunes, with the flags in `args`."""
     tuning = {name: study for name, study in studies.STUDIES.items() if study.convergence}
     require(
         name in tuning or name not in studies.STUDIES,

@@ -151,7 +151,7 @@ def array_module(*values: object) -> ModuleType:
 
 
 def on_device(array: np.ndarray | np.generic | jax.Array) -> jax.Array:
-    """As `jnp.asarray`, in JAX's precision, but without a program for every shape."""
+    """The array in JAX's precision, put there without a program for every shape."""
     if isinstance(array, jax.Array):
         return array
     return jax.device_put(array.astype(jax.dtypes.canonicalize_dtype(array.dtype)))
@@ -249,7 +249,7 @@ def require_memory(what: str, **counts: int) -> None:
 
 
 def described(value: Any) -> str:
-    """What a value is, in a few words on one line."""
+    """Description of a value in a few words on one line."""
     if isinstance(value, Integral) and not isinstance(value, bool) and abs(int(value)) > 10**18:
         digits = math.ceil(abs(int(value)).bit_length() * math.log10(2))
         return f"an integer of {digits} digits"
@@ -326,7 +326,7 @@ def check_limits(
 
 
 def _kind(value: Any) -> str:
-    """What a value is, in a few words."""
+    """The type of a value in a few words, with the shape of an array."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array of dtype {value.dtype} and shape {value.shape}"
     return f"a value of type {type(value).__name__}"

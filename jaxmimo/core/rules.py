@@ -1,4 +1,4 @@
-"""What values may be: rules that refuse all others in one line."""
+"""Rules for values, which refuse all others in one line."""
 
 import math
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ _ACCEPTED = {"f": "fiub", "c": "cfiub", "i": "iu", "b": "b", "any": "cfiub"}
 
 @dataclass(frozen=True)
 class Rule:
-    """What an argument may hold.
+    """The values that an argument may hold.
 
     Attributes:
         kind: `f` for real numbers, `c` for complex ones, `i` for integers, `b` for booleans; None
@@ -118,7 +118,7 @@ angular_spread = replace(half_turn, least=0.0)
 
 
 def kind_in_words(kind: str) -> str:
-    """What numbers of a kind are called."""
+    """The word for numbers of a kind."""
     return _KINDS[kind]
 
 

@@ -51,7 +51,7 @@ AngleCorrelation = Callable[
     ],
     Complex[Array, "stacked stacked"],
 ]
-r"""What the angles at the APs have to do with each other, as a composition of correlations.
+r"""Relation of the angles at the APs, as a composition of correlations.
 
 From $R_{\mathrm{micro}, l}(f_1, f_2)$ of each AP, the mean responses $\mu_l(f_1)$ and $\mu_l(f_2)$
 and $R_\mathrm{macro}(f_1, f_2)$ to $R(f_1, f_2)$, of size $ML$.
@@ -297,7 +297,7 @@ def position_correlation(
     bearings: Float[Array, " aps"],
     jitter: ArrayLike,
 ) -> Float[Array, "aps aps"]:
-    r"""What an uncertain position leaves of the correlation of gains.
+    r"""Correlation of gains that an uncertain position leaves.
 
     The user is anywhere in a square of half width $\epsilon$, much smaller than the distances. AP
     $l$, in the direction $u_l$, then sees the phase $2\pi f\, u_l \cdot p / c$ of the place $p$ in

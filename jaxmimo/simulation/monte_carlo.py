@@ -49,7 +49,7 @@ class Estimate(eqx.Module):
 
     @property
     def degrees_of_freedom(self) -> int:
-        """Of the standard error: one less than the blocks."""
+        """Degrees of freedom of the standard error: one less than the blocks."""
         return num_blocks(self.realizations) - 1
 
     @property

@@ -1,4 +1,4 @@
-"""What the engine refuses, or takes, as its arguments."""
+"""Arguments of the engine, and refusals of those that cannot be."""
 
 import inspect
 
